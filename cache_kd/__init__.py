@@ -9,10 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cache_kd.distill.compose import compose as compose
+    from cache_kd.distill.loss import per_sample_loss as per_sample_loss
+    from cache_kd.distill.loss import training_loss as training_loss
     from cache_kd.distill.term import Method as Method
     from cache_kd.distill.term import Term as Term
-    from cache_kd.distill.term import per_sample_loss as per_sample_loss
-    from cache_kd.distill.term import training_loss as training_loss
     from cache_kd.errors import KdCacheError as KdCacheError
     from cache_kd.methods import make_method as make_method
     from cache_kd.opened import OpenStore as OpenStore
@@ -25,10 +26,11 @@ _HOMES = {
     "Method": "cache_kd.distill.term",
     "OpenStore": "cache_kd.opened",
     "Term": "cache_kd.distill.term",
+    "compose": "cache_kd.distill.compose",
     "make_method": "cache_kd.methods",
     "open_store": "cache_kd.opened",
-    "per_sample_loss": "cache_kd.distill.term",
-    "training_loss": "cache_kd.distill.term",
+    "per_sample_loss": "cache_kd.distill.loss",
+    "training_loss": "cache_kd.distill.loss",
 }
 
 __all__ = sorted(_HOMES)

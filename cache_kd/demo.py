@@ -82,7 +82,7 @@ def _student_config(config: DemoConfig, method: str | None, *, live: bool = Fals
     return TrainConfig(
         student=config.student,
         out=config.out / "students" / f"{method or 'ce'}{'-live' if live else ''}",
-        store=_store(config),
+        store=(_store(config),),
         method=method,
         live_teacher=LiveTeacher() if live else None,
         epochs=config.epochs,

@@ -1,6 +1,7 @@
 """What a student learns from, whether a store or plain images give it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from cache_kd.models.normalise import KNOWN, Normalise, make_normalise
 from cache_kd.opened import OpenStore, open_store, open_stored_source
 from cache_kd.proof import Check
+from cache_kd.siblings import open_sibling
 from cache_kd.sources.open import open_source, splits
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.stream import ViewStream
@@ -31,8 +33,8 @@ class Material:
         views: views per image; None where every epoch sees a new one.
         stream: batches of training views.
         test_source: the test images, where there are any.
-        test_teacher: the teacher's logits of the plain test images, where a store holds them.
-        store: where it came from; None for plain images.
+        test_teachers: the logits of the plain test images, one per store that holds them.
+        stores: where the logits came from; none for plain images.
     """
 
     source: Source
@@ -41,33 +43,45 @@ class Material:
     views: int | None
     stream: ViewStream
     test_source: Source | None
-    test_teacher: LogitArray | None
-    store: OpenStore | None
+    test_teachers: tuple[LogitArray, ...]
+    stores: tuple[OpenStore, ...]
 
 
-def from_store(
-    path: Path, *, data: str | None, root: str | None, check: Check, with_logits: bool, device: torch.device
+def from_stores(
+    paths: Sequence[Path], *, data: str | None, root: str | None, check: Check, with_logits: bool, device: torch.device
 ) -> Material:
-    """Everything as the store at `path` says; `data` and `root` only where its images moved.
+    """Everything as the first of the stores says; the others are of other teachers over the same views.
+
+    Args:
+        paths: at least one.
+        data: only where the images moved.
+        root: only where a torchvision data set moved.
+        check: how many rows' pixels are compared with the digests.
+        with_logits: False for a live teacher.
+        device: where the model lives.
 
     Raises:
-        KdCacheError: the store or its images cannot be opened, or do not belong together.
+        KdCacheError: a store or its images cannot be opened, or do not belong together.
     """
-    store = open_store(path, data=data, root=root)
-    test_part = store.manifest.parts.get("test")
-    test_source, test_teacher = None, None
+    first = open_store(paths[0], data=data, root=root)
+    stores = (first, *(open_sibling(path, first) for path in paths[1:]))
+    test_part = first.manifest.parts.get("test")
+    test_source: Source | None = None
+    test_teachers: tuple[LogitArray, ...] = ()
     if test_part is not None:
-        test_source = open_stored_source(store.manifest, "test", path=path, data=data, root=root)
-        test_teacher = store.reader.view("test", 0).rows(np.arange(test_part.samples))
+        test_source = open_stored_source(first.manifest, "test", path=paths[0], data=data, root=root)
+        every_sample = np.arange(test_part.samples)
+        test_teachers = tuple(store.reader.view("test", 0).rows(every_sample) for store in stores)
+    teachers = tuple(store.rows for store in stores) if with_logits else ()
     return Material(
-        source=store.source,
-        recipe=store.recipe,
-        normalise=store.normalise,
-        views=store.views,
-        stream=store.stream(check=check, with_logits=with_logits, pin=device.type == "cuda"),
+        source=first.source,
+        recipe=first.recipe,
+        normalise=first.normalise,
+        views=first.views,
+        stream=first.stream(check=check, teachers=teachers, pin=device.type == "cuda"),
         test_source=test_source,
-        test_teacher=test_teacher,
-        store=store,
+        test_teachers=test_teachers,
+        stores=stores,
     )
 
 
@@ -101,8 +115,8 @@ def from_images(
         views=None,
         stream=ViewStream(source=source, recipe=made, seed=seed, pin=device.type == "cuda"),
         test_source=open_source(spec.model_copy(update={"split": "test"})) if has_test else None,
-        test_teacher=None,
-        store=None,
+        test_teachers=(),
+        stores=(),
     )
 
 

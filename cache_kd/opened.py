@@ -18,7 +18,7 @@ from cache_kd.sources.open import open_source
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader, StoredView
-from cache_kd.stream import ViewStream, epoch_order
+from cache_kd.stream import RowsOfLogits, TeacherRows, ViewStream, epoch_order
 from cache_kd.types import Images, Labels, Logits
 from cache_kd.views import Recipe, make_recipe
 
@@ -55,8 +55,10 @@ class OpenStore:
         """The teacher's normalisation, which a student takes over unless told otherwise."""
         return Normalise.model_validate(self.manifest.teacher.normalise)
 
-    def stream(self, *, check: Check = "sample", with_logits: bool = True, pin: bool = False) -> ViewStream:
-        """Batches of this store; see `stream.ViewStream`."""
+    def stream(
+        self, *, check: Check = "sample", teachers: tuple[TeacherRows, ...] | None = None, pin: bool = False
+    ) -> ViewStream:
+        """Batches of this store; see `stream.ViewStream`. Without `teachers` the logits are this store's own."""
         proof = PixelProof(
             stored=lambda view: self.reader.digests("train", view),
             seed=self.manifest.seed,
@@ -68,10 +70,14 @@ class OpenStore:
             source=self.source,
             recipe=self.recipe,
             seed=self.manifest.seed,
-            logits=(lambda view: self._view(view).rows) if with_logits else None,
+            teachers=(self.rows,) if teachers is None else teachers,
             proof=proof,
             pin=pin,
         )
+
+    def rows(self, view: int) -> RowsOfLogits:
+        """What gives the logits of any samples in one view."""
+        return self._view(view).rows
 
     def dataset(self, epoch: int, *, batch_size: int = 128, seed: int = 0, check: Check = "sample") -> "EpochOfStore":
         """The batches of one epoch as a torch data set of (images, labels, teacher logits)."""
@@ -118,9 +124,8 @@ class EpochOfStore(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         view = self._epoch % self._store.views
-        for batch in self._store.stream(check=self._check).batches(self._order, view):
-            assert batch.teacher is not None
-            yield self._store.normalise(batch.pixels), batch.labels, batch.teacher
+        for batch in self._store.stream(check=self._check).batches(self._order, (view,)):
+            yield self._store.normalise(batch.pixels), batch.labels, batch.teachers[0]
 
 
 def open_store(path: str | Path, *, data: str | None = None, root: str | None = None) -> OpenStore:

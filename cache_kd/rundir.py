@@ -89,9 +89,20 @@ class RunFolder:
         with self._mending():
             write_whole(self.path / "summary.json", _json(summary))
 
-    def save(self, model: nn.Module, optimiser: Optimiser, *, epoch: int, about: Mapping[str, Any]) -> None:
-        """Save the state after `epoch` epochs, then the weights alone with `about` in their metadata."""
+    def save(
+        self, model: nn.Module, learned: nn.Module, optimiser: Optimiser, *, epoch: int, about: Mapping[str, Any]
+    ) -> None:
+        """Save the state after `epoch` epochs, then the weights alone with `about` in their metadata.
+
+        Args:
+            model: the student.
+            learned: what its method trains beside it; part of the state, not of the weights.
+            optimiser: of both.
+            epoch: finished ones.
+            about: what the weights say of themselves.
+        """
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+        tensors |= {f"learned.{name}": tensor for name, tensor in learned.state_dict().items()}
         tensors |= _optimiser_tensors(optimiser)
         tensors["generator.cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
@@ -103,7 +114,7 @@ class RunFolder:
             write_whole(self.path / "state.safetensors", save(ready, metadata))
             save_weights(model, self.path / "weights.safetensors", about)
 
-    def restore(self, model: nn.Module, optimiser: Optimiser) -> int:
+    def restore(self, model: nn.Module, learned: nn.Module, optimiser: Optimiser) -> int:
         """Put the saved state back and cut later metrics off; the number of finished epochs, 0 without a state.
 
         Raises:
@@ -118,6 +129,7 @@ class RunFolder:
                 metadata = file.metadata()
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             model.load_state_dict(_below(tensors, "model."))
+            learned.load_state_dict(_below(tensors, "learned."))
             _restore_optimiser(optimiser, _below(tensors, "optimiser."))
         except (SafetensorError, RuntimeError, KeyError, ValueError, OSError) as fault:
             raise RunError(f"{path} cannot be resumed: {fault}. Start again with another --out.") from None

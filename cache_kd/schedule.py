@@ -1,9 +1,9 @@
-"""A number per step: warm-up, then constant, cosine or steps; pure functions of the position."""
+"""Numbers that change over training, as pure functions of the position: learning rates by step, knobs by epoch."""
 
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cache_kd.config import Config
 
@@ -35,10 +35,54 @@ class Schedule(Config):
         return round(0.5 * (1 + math.cos(math.pi * done)), 12)  # 12 digits: cos(pi / 2) is then exactly 0.5
 
 
-def ramp(epoch: float, epochs: float) -> float:
-    """Linear from 0 to 1 over the first `epochs`; 1 from the start where `epochs` is 0.
+class Course(Config):
+    """A number that changes from epoch to epoch: the value at some epochs, and how to go from one to the next.
 
-    >>> ramp(5.0, 20.0), ramp(30.0, 20.0), ramp(0.0, 0.0)
-    (0.25, 1.0, 1.0)
+    Epochs count from 1, as in the papers: over the points (0, 0) and (20, 1) the first epoch has 1/20 and the
+    twentieth is the first with the whole. Before the first point its value holds, after the last one the last.
     """
-    return min(epoch / epochs, 1.0) if epochs > 0 else 1.0
+
+    points: Annotated[tuple[tuple[float, float], ...], Field(min_length=1)]
+    between: Literal["linear", "cosine", "hold"] = "linear"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Course":
+        epochs = [epoch for epoch, _ in self.points]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"the epochs of a course go up, one value each; found {epochs}")
+        return self
+
+    def __str__(self) -> str:
+        """`0 at 0, 1 at 20 (linear)`."""
+        return f"{', '.join(f'{value:g} at {epoch:g}' for epoch, value in self.points)} ({self.between})"
+
+    def at(self, epoch: int) -> float:
+        """The value in an epoch, counted from 1.
+
+        >>> Course(points=((0, 0.0), (20, 1.0))).at(5)
+        0.25
+        >>> Course(points=((1, 8.0), (31, 2.0)), between="hold").at(30)
+        8.0
+        >>> Course(points=((0, 0.0), (10, -1.0)), between="cosine").at(5)
+        -0.5
+        """
+        before = [point for point in self.points if point[0] <= epoch]
+        after = [point for point in self.points if point[0] > epoch]
+        if not before or not after:
+            return (before[-1:] or after[:1])[0][1]
+        (start, low), (end, high) = before[-1], after[0]
+        done = (epoch - start) / (end - start)
+        if self.between == "hold":
+            return low
+        if self.between == "cosine":
+            done = round(0.5 * (1 - math.cos(math.pi * done)), 12)  # 12 digits: exactly 0.5 in the middle
+        return low + (high - low) * done
+
+
+def warm_up(epochs: int, to: float = 1.0) -> Course:
+    """From 0 to `to` over the first `epochs`, the warm-up that DKD and its kin publish.
+
+    >>> warm_up(20).at(1), warm_up(20).at(20), warm_up(1).at(1)
+    (0.05, 1.0, 1.0)
+    """
+    return Course(points=((0, 0.0), (epochs, to)))

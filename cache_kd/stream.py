@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -15,17 +16,21 @@ from cache_kd.types import LabelArray, LogitArray, Pixels, Samples
 from cache_kd.views import Recipe, permutation, render_view
 
 RowsOfLogits = Callable[[Samples], LogitArray]
+TeacherRows = Callable[[int], RowsOfLogits]  # view number -> the logits of any samples in it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One batch, on the CPU: uint8 pictures, their labels, and the cached logits where there is a store."""
+    """One batch, on the CPU: uint8 pictures, their labels, and the cached logits where there are stores.
 
-    samples: Samples
-    view: int
-    pixels: Tensor  # uint8 [batch, height, width, channels]
-    labels: Tensor  # int64 [batch]
-    teacher: Tensor | None  # float32 [batch, classes]
+    With several views of each sample the rows are all samples of the first view, then all of the next.
+    """
+
+    samples: Samples  # each once
+    views: tuple[int, ...]
+    pixels: Tensor  # uint8 [views x samples, height, width, channels]
+    labels: Tensor  # int64 [views x samples]
+    teachers: tuple[Tensor, ...]  # float32 [views x samples, classes] each, one per store
 
 
 def epoch_order(samples: int, batch_size: int, *, seed: int, epoch: int) -> list[Samples]:
@@ -51,7 +56,7 @@ class ViewStream:
         source: where images and labels come from.
         recipe: how views are made.
         seed: of the views.
-        logits: view number -> the logits of any samples in it; None without a store.
+        teachers: the cached logits, one per store; none without a store.
         proof: compares pixels with the store's digests; None without a store.
         pin: put batches into page-locked memory, for a CUDA device.
     """
@@ -59,28 +64,38 @@ class ViewStream:
     source: Source
     recipe: Recipe
     seed: int
-    logits: Callable[[int], RowsOfLogits] | None = None
+    teachers: tuple[TeacherRows, ...] = ()
     proof: PixelProof | None = None
     pin: bool = False
 
-    def batches(self, order: list[Samples], view: int) -> Iterator[Batch]:
-        """One batch per entry of `order`, all of one `view`, made ahead in a thread."""
+    def batches(self, order: list[Samples], views: tuple[int, ...]) -> Iterator[Batch]:
+        """One batch per entry of `order`, each with all of `views`, made ahead in a thread."""
         labels = self.source.labels()
-        rows = self.logits(view) if self.logits is not None else None
-        return ahead(self._batch(samples, view, labels, rows) for samples in order)
+        rows = [[teacher(view) for view in views] for teacher in self.teachers]
+        return ahead(self._batch(samples, views, labels, rows) for samples in order)
 
-    def _batch(self, samples: Samples, view: int, labels: LabelArray, rows: RowsOfLogits | None) -> Batch:
+    def _batch(
+        self, samples: Samples, views: tuple[int, ...], labels: LabelArray, rows: list[list[RowsOfLogits]]
+    ) -> Batch:
+        pixels = [self._pixels(samples, view) for view in views]
+        return Batch(
+            samples=samples,
+            views=views,
+            pixels=self._tensor(_stacked(pixels)),
+            labels=self._tensor(np.tile(labels[samples], len(views))),
+            teachers=tuple(self._tensor(_stacked([of_view(samples) for of_view in teacher])) for teacher in rows),
+        )
+
+    def _pixels(self, samples: Samples, view: int) -> Pixels:
         pixels = render_part("train", self.source, self.recipe, self.seed, samples, view)
         if self.proof is not None:
             self.proof(pixels, samples, view)
-        return Batch(
-            samples=samples,
-            view=view,
-            pixels=self._tensor(pixels),
-            labels=self._tensor(labels[samples]),
-            teacher=self._tensor(rows(samples)) if rows is not None else None,
-        )
+        return pixels
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory() if self.pin else tensor
+
+
+def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,103 +1,39 @@
-"""The route of a student: its config, then read straight down from views and logits to a run folder."""
+"""The route of a student: read straight down from views and logits to a run folder."""
 
 import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
+import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from cache_kd.config import Config, build
-from cache_kd.device import DeviceName, Precision, computing, describe_environment, resolve_device
-from cache_kd.distill.term import Method, hard_loss, per_sample_loss
-from cache_kd.errors import RunError
+from cache_kd.device import computing, describe_environment, resolve_device
+from cache_kd.distill.fold import Fold, fold
+from cache_kd.errors import RunError, StoreMismatch
 from cache_kd.evaluate import Evaluation, evaluate, predict
-from cache_kd.material import Material, from_images, from_store
-from cache_kd.methods import make_method
+from cache_kd.material import Material, from_images, from_stores
 from cache_kd.models.checkpoint import fingerprint
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.models.zoo import build as build_model
+from cache_kd.objective import Objective
 from cache_kd.opened import open_stored_teacher
 from cache_kd.progress import Progress, Silent
-from cache_kd.proof import Check
 from cache_kd.rundir import RunFolder
-from cache_kd.schedule import Schedule, ramp
 from cache_kd.sources.source import SourceSpec
-from cache_kd.stream import Batch, epoch_order
-from cache_kd.types import LabelArray
+from cache_kd.stream import Batch, epoch_order, render_part
+from cache_kd.train_config import Data as Data
+from cache_kd.train_config import LiveTeacher as LiveTeacher
+from cache_kd.train_config import Optimiser as Optimiser
+from cache_kd.train_config import Teachers as Teachers
+from cache_kd.train_config import TrainConfig as TrainConfig
+from cache_kd.train_config import resumed_config as resumed_config
+from cache_kd.types import LabelArray, LogitArray, Logits
+from cache_kd.views.philox import unit, words
 
 LOG_EVERY = 50  # steps between two lines in metrics.jsonl; each costs one wait for the device
-
-
-class Optimiser(Config):
-    """SGD with momentum as in the CIFAR literature, or AdamW."""
-
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0)] = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    nesterov: bool = False
-
-
-class Data(Config):
-    """Images and views where no store says them; beside a store, only where its images are now."""
-
-    data: str | None = None
-    root: str | None = None
-    recipe: str | dict[str, Any] | None = None  # None: cifar, or what the store says
-    normalise: str | dict[str, Any] | None = (
-        None  # None: known by the data's name, else measured; or what the store says
-    )
-
-
-class LiveTeacher(Config):
-    """A teacher in memory: the reference that a store is held against."""
-
-    name: str | None = None  # None: as the store says
-    checkpoint: Path | None = None  # None: where the store says it was
-    normalise: str | dict[str, Any] | None = None
-
-
-class TrainConfig(Config):
-    """One student. With `store`, everything about data, views and classes comes from its manifest."""
-
-    student: str
-    out: Path
-    store: Path | None = None
-    data: Data = Data()
-    live_teacher: LiveTeacher | None = None
-    method: str | None = None  # None: plain cross-entropy
-    knobs: dict[str, Any] = Field(default_factory=dict)
-    epochs: Annotated[int, Field(ge=1)] = 10
-    batch_size: Annotated[int, Field(ge=1)] = 128
-    seed: int = 0  # of initialisation and order; the views of a store have the store's own
-    optimiser: Optimiser = Optimiser()
-    schedule: Schedule = Schedule()
-    soft_warmup_epochs: Annotated[float, Field(ge=0)] = 0.0  # linear ramp of the distillation weight
-    device: DeviceName = "auto"
-    precision: Precision = "float32"
-    check: Check = "sample"
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> "TrainConfig":
-        if self.store is None and self.data.data is None:
-            raise ValueError("there is nothing to train on; pass --store PATH, or --data for a model of its own")
-        if self.store is not None and (self.data.recipe or self.data.normalise):
-            raise ValueError("the store says recipe and normalisation; leave --recipe and --normalise out")
-        if self.method is not None and self.store is None and self.live_teacher is None:
-            raise ValueError(f"method {self.method!r} needs a teacher; pass --store PATH, or --live-teacher")
-        if self.live_teacher is not None and self.method is None:
-            raise ValueError("a live teacher needs a method; pass --method kd")
-        live = self.live_teacher
-        if live is not None and self.store is None and (live.name is None or live.checkpoint is None):
-            raise ValueError("without a store the live teacher needs --teacher and --checkpoint")
-        if live is not None and self.store is not None and live.name is not None:
-            raise ValueError("the store names its teacher; leave --teacher out")
-        return self
 
 
 def train(config: TrainConfig, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -112,26 +48,33 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
         KdCacheError: anything that a user can mend, before the first step where possible.
     """
     progress = progress or Silent()
-    method = make_method(config.method, **config.knobs) if config.method else None
+    config.validate_over(config.epochs)
     device = resolve_device(config.device)
     material = _material(config, device)
-    teacher = _live_teacher(config, material, device)
-    run = _run_folder(config, resume)
+    teachers = _live_teachers(config, material, device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         student = build_model(config.student, classes=material.source.classes, channels=material.source.channels)
         student = student.to(device).to(memory_format=torch.channels_last)
-        optimiser = _optimiser(student, config.optimiser)
-        first_epoch = run.restore(student, optimiser) if resume else 0
-        progress.say(_announcement(config, material, student, device, first_epoch))
+        objective = Objective(config, student, _example(material, device), material.source.classes)
+        _check_views(objective, material)
+        run = _run_folder(config, resume)
+        parameters = [*student.parameters(), *objective.learned.parameters()]
+        optimiser = _optimiser(parameters, config.optimiser)
+        first_epoch = run.restore(student, objective.learned, optimiser) if resume else 0
+        progress.say(_announcement(config, material, student, objective, device, first_epoch))
         for epoch in range(first_epoch, config.epochs):
             started = time.perf_counter()
-            waited = _train_epoch(config, epoch, student, optimiser, material, method, teacher, run, device, progress)
+            objective.start_epoch(epoch + 1)
+            waited = _train_epoch(
+                config, epoch, student, objective, optimiser, material, teachers, run, device, progress
+            )
             seconds = time.perf_counter() - started
             result = _evaluate(config, student, material, device)
             line = result.model_dump() if result else {}
             run.log(epoch=epoch + 1, seconds=seconds, waiting=waited / seconds, **line)
-            run.save(student, optimiser, epoch=epoch + 1, about=_about(config, material))
+            about = _about(config, material)
+            run.save(student, objective.learned, optimiser, epoch=epoch + 1, about=about)
             progress.say(_epoch_line(epoch + 1, config.epochs, seconds, result))
     summary = _summary(config, material, student, run, device)
     run.finish(summary)
@@ -142,67 +85,88 @@ def _train_epoch(
     config: TrainConfig,
     epoch: int,
     student: nn.Module,
+    objective: Objective,
     optimiser: torch.optim.Optimizer,
     material: Material,
-    method: Method | None,
-    teacher: Teacher | None,
+    teachers: list[Teacher],
     run: RunFolder,
     device: torch.device,
     progress: Progress,
 ) -> float:
     """One pass over the samples; the seconds that the step waited for its batch."""
     order = epoch_order(len(material.source), config.batch_size, seed=config.seed, epoch=epoch)
-    view = epoch if material.views is None else epoch % material.views
+    views = _views(objective, material, epoch)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     waiting = Stopwatch()
     student.train()
+    objective.learned.train()
     with progress.task(f"epoch {epoch + 1}/{config.epochs}", len(material.source), "images") as advance:
-        for step, batch in enumerate(waiting.around(material.stream.batches(order, view))):
-            position = epoch + step / len(order)
+        for step, batch in enumerate(waiting.around(material.stream.batches(order, views))):
+            position, global_step = epoch + step / len(order), epoch * len(order) + step
             for group in optimiser.param_groups:
                 group["lr"] = config.optimiser.lr * config.schedule.factor(position, config.epochs)
-            soft_scale = ramp(position, config.soft_warmup_epochs)
             labels = batch.labels.to(device, non_blocking=True)
             pixels = batch.pixels.to(device, non_blocking=True)
-            target = _teacher_logits(batch, pixels, teacher, device)
+            target = _folded(config, _teacher_logits(batch, pixels, teachers, device), global_step)
             with computing(device, config.precision):
-                logits = student(material.normalise(pixels))
-            loss, parts = _loss(logits.float(), target, labels, method, soft_scale)
+                logits, seen = objective.logits(material.normalise(pixels))
+            loss = objective.loss(logits.float(), seen.float(), target, labels)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            objective.backward(loss, parameters)
             optimiser.step()
-            global_step = epoch * len(order) + step
             if global_step % LOG_EVERY == 0 or step == len(order) - 1:
-                values = {name: value.item() for name, value in parts.items()}
+                values = {name: value.item() for name, value in loss.values().items()}
                 _check_finite(values, epoch, step)
                 run.log(step=global_step, position=position, lr=optimiser.param_groups[0]["lr"], **values)
             advance(len(batch.samples))
     return waiting.seconds
 
 
-def _loss(
-    logits: Tensor, teacher: Tensor | None, labels: Tensor, method: Method | None, soft_scale: float
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean over the batch, the only place that takes one, and its parts for the log."""
-    hard = hard_loss(logits, labels).mean()
-    if method is None or teacher is None:
-        return hard, {"loss": hard.detach()}
-    soft = per_sample_loss(method, logits, teacher, labels).mean()
-    loss = method.hard_weight * hard + soft_scale * method.soft_weight * soft
-    return loss, {"loss": loss.detach(), "hard": hard.detach(), "soft": soft.detach()}
+def _views(objective: Objective, material: Material, epoch: int) -> tuple[int, ...]:
+    """The views of an epoch: one after the other, and round again where a store has no more."""
+    views = range(epoch * objective.views, (epoch + 1) * objective.views)
+    return tuple(views if material.views is None else (view % material.views for view in views))
 
 
-def _teacher_logits(batch: Batch, pixels: Tensor, teacher: Teacher | None, device: torch.device) -> Tensor | None:
-    if teacher is not None:
+def _check_views(objective: Objective, material: Material) -> None:
+    if material.views is not None and material.views < objective.views:
+        raise StoreMismatch(
+            f"{material.stores[0].reader.path} has {material.views} view of each sample, and the method takes "
+            f"{objective.views} in every batch. Dump with --views {objective.views} or more."
+        )
+
+
+def _teacher_logits(batch: Batch, pixels: Tensor, teachers: list[Teacher], device: torch.device) -> tuple[Tensor, ...]:
+    """What each teacher says of the batch: live, or from its store."""
+    if teachers:
         # leaves inference mode: such tensors may not be saved for a backward pass
-        return teacher.logits(pixels).clone()
-    return None if batch.teacher is None else batch.teacher.to(device, non_blocking=True)
+        return tuple(teacher.logits(pixels).clone() for teacher in teachers)
+    return tuple(logits.to(device, non_blocking=True) for logits in batch.teachers)
+
+
+def _folded(config: TrainConfig, logits: tuple[Tensor, ...], global_step: int) -> Logits | None:
+    """One teacher's logits, whatever their number; the draw of one is a function of seed and step."""
+    if len(logits) < 2:
+        return logits[0] if logits else None
+    chosen = 0
+    if config.teachers.fold == "draw":
+        ticket = words(config.seed, "teacher of the batch", np.array([global_step]), 0, 1)[0]
+        bounds = np.cumsum(config.weights) / sum(config.weights)
+        chosen = int(np.searchsorted(bounds, unit(ticket), side="right")[0])
+    return fold(torch.stack(logits), config.teachers.fold, config.weights, chosen)
+
+
+def _example(material: Material, device: torch.device) -> Tensor:
+    """Two normalised views, to see what passes through a student."""
+    pixels = render_part("train", material.source, material.recipe, material.stream.seed, np.arange(2), 0)
+    return material.normalise(torch.from_numpy(pixels).to(device))
 
 
 def _material(config: TrainConfig, device: torch.device) -> Material:
     data = config.data
-    if config.store is not None:
-        cached = config.method is not None and config.live_teacher is None
-        return from_store(
+    if config.store:
+        cached = config.base is not None and config.live_teacher is None
+        return from_stores(
             config.store, data=data.data, root=data.root, check=config.check, with_logits=cached, device=device
         )
     assert data.data is not None
@@ -211,15 +175,17 @@ def _material(config: TrainConfig, device: torch.device) -> Material:
     return from_images(spec, recipe=recipe, normalise=data.normalise, seed=config.seed, device=device)
 
 
-def _live_teacher(config: TrainConfig, material: Material, device: torch.device) -> Teacher | None:
+def _live_teachers(config: TrainConfig, material: Material, device: torch.device) -> list[Teacher]:
     live = config.live_teacher
     if live is None:
-        return None
-    if material.store is not None:
-        return open_stored_teacher(material.store.manifest, checkpoint=live.checkpoint, device=device)
+        return []
+    if material.stores:
+        return [
+            open_stored_teacher(store.manifest, checkpoint=live.checkpoint, device=device) for store in material.stores
+        ]
     assert live.name is not None
     assert live.checkpoint is not None
-    return load_teacher(
+    teacher = load_teacher(
         live.name,
         live.checkpoint,
         classes=material.source.classes,
@@ -228,6 +194,7 @@ def _live_teacher(config: TrainConfig, material: Material, device: torch.device)
         precision=config.precision,
         normalise=live.normalise,
     )
+    return [teacher]
 
 
 def _run_folder(config: TrainConfig, resume: bool) -> RunFolder:
@@ -241,20 +208,11 @@ def _run_folder(config: TrainConfig, resume: bool) -> RunFolder:
     return run
 
 
-def resumed_config(path: Path) -> TrainConfig:
-    """The configuration of the run at `path`.
-
-    Raises:
-        RunError: there is no run.
-    """
-    return build(TrainConfig, {**RunFolder.open(path).config, "out": path}, origin=str(path / "config.json"))
-
-
-def _optimiser(student: nn.Module, config: Optimiser) -> torch.optim.Optimizer:
+def _optimiser(parameters: list[nn.Parameter], config: Optimiser) -> torch.optim.Optimizer:
     if config.name == "adamw":
-        return torch.optim.AdamW(student.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
     return torch.optim.SGD(
-        student.parameters(),
+        parameters,
         lr=config.lr,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
@@ -269,7 +227,16 @@ def _evaluate(config: TrainConfig, student: nn.Module, material: Material, devic
         student, material.normalise, material.recipe, material.test_source, device=device, precision=config.precision
     )
     labels: LabelArray = material.test_source.labels()
-    return evaluate(logits, torch.from_numpy(labels), material.test_teacher)
+    return evaluate(logits, torch.from_numpy(labels), _test_teacher(config, material))
+
+
+def _test_teacher(config: TrainConfig, material: Material) -> LogitArray | None:
+    """Whom the student is compared with: the teacher, or what several of them say together."""
+    if len(material.test_teachers) < 2:
+        return material.test_teachers[0] if material.test_teachers else None
+    together: Fold = "mean_logits" if config.teachers.fold == "mean_logits" else "mean_probabilities"
+    array: LogitArray = fold(torch.from_numpy(np.stack(material.test_teachers)), together, config.weights).numpy()
+    return array
 
 
 def _about(config: TrainConfig, material: Material) -> dict[str, Any]:
@@ -279,9 +246,9 @@ def _about(config: TrainConfig, material: Material) -> dict[str, Any]:
         "classes": material.source.classes,
         "channels": material.source.channels,
         "normalise": material.normalise.model_dump(),
-        "method": config.method,
-        "knobs": config.knobs,
-        "store_id": material.store.manifest.store_id if material.store else None,
+        "method": config.label if config.base else None,
+        "knobs": config.model_dump(mode="json")["knobs"],
+        "store_id": _store_ids(material),
         "seed": config.seed,
         "epochs": config.epochs,
     }
@@ -295,10 +262,10 @@ def _summary(
     return {
         "run": str(config.out),
         "student": config.student,
-        "method": config.method or "ce",
-        "knobs": config.knobs,
-        "teacher": "live" if config.live_teacher else "cached" if config.method else "none",
-        "store_id": material.store.manifest.store_id if material.store else None,
+        "method": config.label,
+        "knobs": config.model_dump(mode="json")["knobs"],
+        "teacher": "live" if config.live_teacher else "cached" if config.base else "none",
+        "store_id": _store_ids(material),
         "epochs": config.epochs,
         "seed": config.seed,
         "parameters": sum(parameter.numel() for parameter in student.parameters()),
@@ -314,16 +281,29 @@ def _summary(
     }
 
 
+def _store_ids(material: Material) -> str | None:
+    return "+".join(store.manifest.store_id for store in material.stores) or None
+
+
 def _announcement(
-    config: TrainConfig, material: Material, student: nn.Module, device: torch.device, first_epoch: int
+    config: TrainConfig,
+    material: Material,
+    student: nn.Module,
+    objective: Objective,
+    device: torch.device,
+    first_epoch: int,
 ) -> str:
     parameters = sum(parameter.numel() for parameter in student.parameters())
+    brought = sum(parameter.numel() for parameter in objective.learned.parameters())
+    beside = f" + {brought:,} of {config.label}" if brought else ""
     views = "a new view every epoch" if material.views is None else f"{material.views} views"
-    teacher = "live teacher" if config.live_teacher else "cached logits" if config.method else "no teacher"
+    source = "live teacher" if config.live_teacher else "cached logits" if config.base else "no teacher"
+    teachers = f"{config.teachers.fold} of {len(config.store)} teachers, {source}" if len(config.store) > 1 else source
     start = f", going on after epoch {first_epoch}" if first_epoch else ""
+    courses = "".join(f"\n{name} over the epochs: {course}" for name, course in config.courses().items())
     return (
-        f"{config.student} ({parameters:,} parameters) · {config.method or 'cross-entropy'} · {teacher} · "
-        f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {device}{start}"
+        f"{config.student} ({parameters:,}{beside} parameters) · {config.label} · {teachers} · "
+        f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {device}{start}{courses}"
     )
 
 

@@ -2,13 +2,19 @@
 
 # No `from __future__ import annotations` here: the aliases must be real objects.
 import numpy as np
-from jaxtyping import Float, Float32, Int64, UInt8, UInt32
+from jaxtyping import Bool, Float, Float32, Int64, UInt8, UInt32
 from torch import Tensor
 
 # torch, in the loss
 Logits = Float[Tensor, "batch classes"]  # raw, before any softmax or temperature
+Pull = Float[Tensor, "batch classes"]  # minus the gradient of a loss with respect to the student's logits
+TeacherLogits = Float[Tensor, "teachers batch classes"]  # of several teachers over the same views
 Labels = Int64[Tensor, "batch"]  # class index of each sample, 0 <= label < classes
+MixedLabels = Float[Tensor, "batch classes"]  # a probability for each class: labels of mixed or smoothed samples
+Probabilities = Float[Tensor, "batch classes"]  # rows that add up to 1
+LeftOut = Bool[Tensor, "batch classes"]  # classes that a loss does not look at, sample by sample
 PerSample = Float[Tensor, "batch"]  # one loss (or statistic) per sample
+Scalar = Float[Tensor, ""]  # one number for a whole batch
 Tau = Float[Tensor, "#batch 1"]  # one temperature per sample, or one for the whole batch, > 0
 Images = Float[Tensor, "batch channels height width"]  # normalised, what a model takes
 

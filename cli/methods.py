@@ -11,7 +11,7 @@ from cache_kd.cli.options import json_option
 def methods(name: str | None, as_json: bool) -> None:
     """List the methods, or show one in full.
 
-    With NAME: its formula, its paper, its knobs, and where paper and code disagree.
+    With NAME: its formula, its paper, its knobs, what it lends and needs, and where paper and code disagree.
 
     \b
     Examples:
@@ -29,10 +29,13 @@ def methods(name: str | None, as_json: bool) -> None:
         return
     if name:
         click.echo(described[0].text)
+        click.echo()
+        for what, value in described[0].facts().items():
+            click.echo(f"{what}: {value}")
         return
     rows = [
-        (each.name, each.paper, ", ".join(f"{knob}={value!r}" for knob, value in each.knobs.items()))
-        for each in described
+        (each.name, each.reference, each.usage, ", ".join(each.roles) or "plain KD", each.needs) for each in described
     ]
-    print_table("", ("method", "paper", "knobs"), rows)
+    print_table("", ("method", "paper", "knobs", "its own", "needs"), rows)
     click.echo("One in full: kdcache methods NAME.  A knob: kdcache train --method rld --set knobs.alpha=1")
+    click.echo("A temperature or a refinement of its own can be lent: kdcache train --method dkd --temperature normkd")

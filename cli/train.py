@@ -23,14 +23,32 @@ from cache_kd.cli.options import (
 @click.option(
     "--store",
     type=click.Path(path_type=Path),
-    default=None,
-    help="What kdcache dump wrote; it says data, views and classes.",
+    multiple=True,
+    help="What kdcache dump wrote; it says data, views and classes. Several: of several teachers over the same views.",
 )
 @click.option(
     "--student", default=None, help="Model to train: resnet8, wrn_16_2, a torchvision name, package.module:function."
 )
 @click.option(
-    "--method", default=None, help="kd, normkd, la, dtd, rld, atkd, package.module:function; without it, cross-entropy."
+    "--method", default=None, help="kd, rld, ... (kdcache methods), package.module:function; without it, cross-entropy."
+)
+@click.option("--refine", default=None, help="A method that lends what it imitates: la corrects the teacher.")
+@click.option("--temperature", default=None, help="A method that lends its temperature: normkd, lskd, atkd, dtd, ...")
+@click.option(
+    "--published",
+    type=click.Choice(["cifar", "imagenet"]),
+    default=None,
+    help="The method's authors' numbers for this data, warm-up included.  [default: the method's knobs, no warm-up]",
+)
+@click.option(
+    "--fold",
+    "teachers__fold",
+    type=click.Choice(["mean_probabilities", "mean_logits", "draw"]),
+    default=None,
+    help="How several teachers become one.  [default: mean_probabilities]",
+)
+@click.option(
+    "--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=None, help="Of the labels.  [default: 0]"
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/STUDENT-METHOD-sSEED]"
@@ -79,10 +97,18 @@ def train(
     Examples:
       kdcache train --data cifar100.h5 --student resnet20 --epochs 30 --out runs/teacher
       kdcache train --store stores/resnet20 --student resnet8 --method rld --set knobs.alpha=1
+      kdcache train --store stores/resnet20 --student resnet8 --method dkd --temperature normkd
+      kdcache train --store a --store b --student resnet8 --method kd --fold mean_logits
+
+    Any number of a method may follow a course over the epochs, counted from 1:
+
+    \b
+      --set 'knobs.tau={"points": [[1, 8.0], [30, 2.0]], "between": "cosine"}'
+      --set 'soft_weight={"points": [[0, 0.0], [20, 1.0]]}'
     """
     from cache_kd.cli.console import Terminal, print_json
-    from cache_kd.train import resumed_config
     from cache_kd.train import train as run
+    from cache_kd.train_config import resumed_config
 
     if resume is not None:
         config = resumed_config(resume)
@@ -106,16 +132,19 @@ def train(
 
 def _config(config_file: Path | None, assignments: tuple[str, ...], live_teacher: bool, **options: Any) -> Any:
     """The run that the options describe; its folder is named after it unless --out says otherwise."""
+    from cache_kd.composition import Composition
     from cache_kd.config import load
-    from cache_kd.train import TrainConfig
+    from cache_kd.train_config import TrainConfig
 
     data = options.pop("data")
     given = overrides(assignments, **{"data__data": data, **options})
     if live_teacher:
         given.setdefault("live_teacher", {})
         given = {"live_teacher": given.pop("live_teacher"), **given}
+    if not given.get("store"):
+        given.pop("store", None)
     if "out" not in given:
-        method = given.get("method") or "ce"
+        method = Composition(**{key: given.get(key) for key in ("method", "refine", "temperature")}).label
         given["out"] = Path("runs") / f"{given.get('student', 'student')}-{method}-s{given.get('seed', 0)}".replace(
             ":", "."
         )

@@ -1,6 +1,7 @@
 import pytest
+from pydantic import ValidationError
 
-from cache_kd.schedule import Schedule, ramp
+from cache_kd.schedule import Course, Schedule, warm_up
 
 
 def test_warm_up_is_linear_and_then_the_rest_of_the_schedule_begins():
@@ -25,6 +26,24 @@ def test_the_factor_is_continuous_at_the_end_of_the_warm_up():
     assert schedule.factor(3 - 1e-9, 10) == pytest.approx(schedule.factor(3.0, 10), abs=1e-6)
 
 
-def test_a_ramp_of_nothing_is_full_from_the_start():
-    assert ramp(0.0, 0.0) == 1.0
-    assert ramp(10.0, 20.0) == 0.5
+def test_a_warm_up_is_that_of_the_papers():
+    # min(epoch / 20, 1), with the first epoch counted as 1
+    assert [warm_up(20).at(epoch) for epoch in (1, 10, 20, 240)] == pytest.approx([0.05, 0.5, 1, 1])
+    assert warm_up(1).at(1) == 1
+
+
+def test_a_course_holds_outside_of_its_points():
+    course = Course(points=((3, 5.0), (5, 1.0)))
+    assert [course.at(epoch) for epoch in (1, 3, 4, 5, 9)] == [5, 5, 3, 1, 1]
+    assert Course(points=((7, 2.0),)).at(1) == 2
+
+
+@pytest.mark.parametrize(("between", "middle"), [("linear", 0.75), ("cosine", 0.5 + 0.5**1.5), ("hold", 1.0)])
+def test_the_ways_from_one_point_to_the_next(between, middle):
+    assert Course(points=((0, 1.0), (8, 0.0)), between=between).at(2) == pytest.approx(middle)
+    assert Course(points=((0, 1.0), (8, 0.0)), between=between).at(8) == 0
+
+
+def test_epochs_that_do_not_go_up_are_refused():
+    with pytest.raises(ValidationError, match="go up"):
+        Course(points=((5, 1.0), (5, 2.0)))

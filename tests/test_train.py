@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import load_file
 
 from cache_kd.errors import ConfigError, KdCacheError, PixelMismatch, RunError, StoreMismatch
+from cache_kd.methods import make_method, names
 from cache_kd.rundir import RunFolder
 from cache_kd.train import Data, LiveTeacher, Optimiser, TrainConfig, train
 
 STUDENT = "resnet8x0.5"
 
 
-def config(out: Path, store: Path, **changes) -> TrainConfig:
+def config(out: Path, store: Path | tuple[Path, ...], **changes) -> TrainConfig:
     knobs = {"student": STUDENT, "out": out, "store": store, "batch_size": 32, "epochs": 1, "device": "cpu"}
     return TrainConfig(**(knobs | changes))
 
@@ -134,10 +135,8 @@ def _metrics(out: Path) -> list[dict[str, float]]:
     return [{key: value for key, value in line.items() if key not in ("seconds", "waiting")} for line in lines]
 
 
-def test_adamw_resumes_too(stores, tmp_path):
-    optimiser = Optimiser(name="adamw", lr=1e-3)
-    train(config(tmp_path / "whole", stores["float16"], method="kd", optimiser=optimiser, epochs=2))
-    halted = config(tmp_path / "halted", stores["float16"], method="kd", optimiser=optimiser, epochs=2)
+def halt(student: TrainConfig) -> None:
+    """Train for one epoch of several and stop."""
 
     class Halt(Exception):
         pass
@@ -152,7 +151,14 @@ def test_adamw_resumes_too(stores, tmp_path):
                 raise Halt
 
     with pytest.raises(Halt):
-        train(halted, progress=Watcher())
+        train(student, progress=Watcher())
+
+
+def test_adamw_resumes_too(stores, tmp_path):
+    optimiser = Optimiser(name="adamw", lr=1e-3)
+    train(config(tmp_path / "whole", stores["float16"], method="kd", optimiser=optimiser, epochs=2))
+    halted = config(tmp_path / "halted", stores["float16"], method="kd", optimiser=optimiser, epochs=2)
+    halt(halted)
     train(halted, resume=True)
     pairs = zip(weights(tmp_path / "whole").values(), weights(tmp_path / "halted").values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
@@ -166,12 +172,119 @@ def test_the_callers_random_numbers_are_left_alone(stores, tmp_path):
     assert torch.equal(torch.rand(1), expected)
 
 
-@pytest.mark.parametrize("method", [None, "kd", "normkd", "la", "dtd", "rld", "atkd"])
+@pytest.mark.parametrize("method", [None, *names()])
 def test_every_method_learns_from_the_one_store(stores, tmp_path, method):
-    summary = train(config(tmp_path / "run", stores["float16"], method=method, epochs=2))
+    # a gentle lr: ttm's weight of 45 asks for one
+    changes = {"method": method, "epochs": 2, "optimiser": Optimiser(lr=0.02)}
+    summary = train(config(tmp_path / "run", stores["float16"], **changes))
     lines = [line for line in RunFolder.open(tmp_path / "run").metrics() if "loss" in line]
     assert lines[-1]["loss"] < lines[0]["loss"]
     assert summary["method"] == (method or "ce")
+
+
+@pytest.mark.parametrize("lent", [{"temperature": "normkd"}, {"refine": "la", "temperature": "dtd"}])
+def test_a_composition_trains_and_says_its_name(stores, tmp_path, lent):
+    summary = train(config(tmp_path / "run", stores["float16"], method="dkd", **lent))
+    assert summary["method"] == "+".join(["dkd", *lent.values()])
+
+
+def test_two_views_of_each_sample_share_a_batch(stores, tmp_path):
+    """MLLD's step sees both views at once: its loss is the one of 64 rows, by hand."""
+    from cache_kd.distill import per_sample_loss
+    from cache_kd.models.zoo import build
+    from cache_kd.opened import open_store
+    from cache_kd.stream import epoch_order
+
+    student = config(tmp_path / "run", stores["float32"], method="mlld", optimiser=Optimiser(lr=1e-9))
+    train(student)
+    logged = RunFolder.open(tmp_path / "run").metrics()[0]
+    store = open_store(stores["float32"])
+    batch = next(store.stream().batches(epoch_order(512, 32, seed=0, epoch=0), (0, 1)))
+    assert batch.pixels.shape[0] == batch.labels.shape[0] == batch.teachers[0].shape[0] == 64
+    torch.manual_seed(0)
+    model = build(STUDENT, classes=10, channels=1).to(memory_format=torch.channels_last).train()
+    logits = model(store.normalise(batch.pixels))
+    by_hand = per_sample_loss(make_method("mlld"), logits, batch.teachers[0], batch.labels).mean().item()
+    assert logged["soft"] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_a_second_head_learns_beside_the_student_and_stays_behind(stores, tmp_path):
+    train(config(tmp_path / "run", stores["float16"], method="dhkd"))
+    state = load_file(tmp_path / "run" / "state.safetensors")
+    assert {name for name in state if name.startswith("learned.head")}
+    assert not {name for name in weights(tmp_path / "run") if "head" in name}
+
+
+def test_a_learned_temperature_moves_and_a_halted_run_goes_on_with_it(stores, tmp_path):
+    changes = {"method": "ctkd", "knobs": {"strength": {"points": [[1, 0.0], [3, -1.0]]}}, "epochs": 3}
+    train(config(tmp_path / "whole", stores["float16"], **changes))
+    halt(config(tmp_path / "halted", stores["float16"], **changes))
+    train(config(tmp_path / "halted", stores["float16"], **changes), resume=True)
+    first, second = (load_file(tmp_path / run / "state.safetensors") for run in ("whole", "halted"))
+    assert first["learned.role0.weight"] != 1
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_soft_weight_of_zero_is_the_labels_alone(stores, tmp_path):
+    """A course from 0: in its first epoch, with weight 0, the teacher changes nothing."""
+    off = {"points": [[1, 0.0], [2, 1.0]], "between": "hold"}
+    train(config(tmp_path / "off", stores["float16"], method="rld", soft_weight=off))
+    train(config(tmp_path / "ce", stores["float16"]))
+    pairs = zip(weights(tmp_path / "off").values(), weights(tmp_path / "ce").values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    train(config(tmp_path / "on", stores["float16"], method="rld", soft_weight=off, epochs=2))
+    lines = [line for line in RunFolder.open(tmp_path / "on").metrics() if "soft" in line]
+    assert lines[0]["loss"] == pytest.approx(lines[0]["hard"])
+    assert lines[-1]["loss"] == pytest.approx(lines[-1]["hard"] + lines[-1]["soft"])
+
+
+def test_labels_can_be_smoothed(stores, tmp_path):
+    train(config(tmp_path / "run", stores["float16"], label_smoothing=0.5, optimiser=Optimiser(lr=1e-9)))
+    train(config(tmp_path / "plain", stores["float16"], optimiser=Optimiser(lr=1e-9)))
+    smoothed, plain = (RunFolder.open(tmp_path / run).metrics()[0]["loss"] for run in ("run", "plain"))
+    assert smoothed != plain
+
+
+# ---- several teachers
+
+
+@pytest.fixture(scope="module")
+def second_store(dump_config, images, tmp_path_factory):
+    """Another teacher over the same views: one epoch of another seed."""
+    from cache_kd.dump import dump
+
+    root = tmp_path_factory.mktemp("second")
+    data = Data(data=str(images), recipe="cifar", normalise="fashion-mnist")
+    train(TrainConfig(student=STUDENT, out=root / "teacher", data=data, epochs=1, seed=9, batch_size=32, device="cpu"))
+    dump(dump_config(root / "store", checkpoint=root / "teacher" / "weights.safetensors", codec="float32"))
+    return root / "store"
+
+
+@pytest.mark.parametrize("fold", ["mean_probabilities", "mean_logits", "draw"])
+def test_two_teachers_from_stores_are_the_two_teachers_in_memory(stores, second_store, tmp_path, fold):
+    both = (stores["float32"], second_store)
+    student = config(tmp_path / "cached", both, method="kd", teachers={"fold": fold, "weights": (2.0, 1.0)})
+    summary = train(student)
+    train(student.model_copy(update={"out": tmp_path / "live", "live_teacher": LiveTeacher()}))
+    for a, b in zip(weights(tmp_path / "live").values(), weights(tmp_path / "cached").values(), strict=True):
+        assert (a - b).abs().max() <= 1e-6 * a.abs().max()
+    assert "+" in summary["store_id"]
+    assert 0 < summary["agreement"] <= 1
+    train(config(tmp_path / "alone", stores["float32"], method="kd"))
+    assert distance(tmp_path / "alone", tmp_path / "cached") > 1e-4
+
+
+def test_stores_of_other_views_are_no_siblings(stores, dump_config, tmp_path):
+    from cache_kd.dump import dump
+
+    dump(dump_config(tmp_path / "other", seed=5))
+    with pytest.raises(StoreMismatch, match=r"do not hold the same views: the seed is 5 in the one, 0 in the other"):
+        train(config(tmp_path / "run", (stores["float16"], tmp_path / "other"), method="kd"))
+    dump(dump_config(tmp_path / "more", views=3))
+    with pytest.raises(StoreMismatch, match="the number of train views is 3 in the one, 2 in the other"):
+        train(config(tmp_path / "run", (stores["float16"], tmp_path / "more"), method="kd"))
+    assert not (tmp_path / "run").exists()
 
 
 # ---- refusals
@@ -204,8 +317,22 @@ def test_what_does_not_fit_together_is_refused(stores, images, tmp_path):
 def test_an_unknown_method_or_knob_is_refused_before_anything_is_written(stores, tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'normkd'"):
         train(config(tmp_path / "run", stores["float16"], method="nromkd"))
+    with pytest.raises(ConfigError, match="nothing of normkd would be left"):
+        train(config(tmp_path / "run", stores["float16"], method="normkd", temperature="lskd"))
+    falling = {"tau": {"points": [[1, 4.0], [5, -4.0]]}}
+    with pytest.raises(ConfigError, match=r"kd: tau=0\.0 does not fit"):
+        train(config(tmp_path / "run", stores["float16"], method="kd", knobs=falling, epochs=4))
     with pytest.raises(ConfigError, match="'temp'"):
         train(config(tmp_path / "run", stores["float16"], method="kd", knobs={"temp": 2}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_views_are_refused_before_anything_is_written(dump_config, tmp_path):
+    from cache_kd.dump import dump
+
+    dump(dump_config(tmp_path / "store", views=1))
+    with pytest.raises(StoreMismatch, match=r"has 1 view of each sample, and the method takes 2 .* --views 2"):
+        train(config(tmp_path / "run", tmp_path / "store", method="mlld"))
     assert not (tmp_path / "run").exists()
 
 

@@ -1,10 +1,11 @@
 """A method is a sum of terms; a term says what to imitate, how soft, and how the distance is measured."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
-from torch.nn import functional as F
+from torch import nn
 
 from cache_kd.errors import ConfigError
 from cache_kd.types import Labels, Logits, PerSample, Tau
@@ -21,9 +22,13 @@ class Temperatures:
     gain: Tau
 
 
+# A role may be an nn.Module: its parameters are then trained with the student (see `distill.learned`).
 Refine = Callable[[Logits, Logits, Labels], Logits]  # what to imitate, before any temperature
 Temperature = Callable[[Logits, Logits, Labels], Temperatures]  # sees the refined teacher
 Divergence = Callable[[Logits, Logits, Labels], PerSample]  # sees logits already divided by their temperature
+
+Role = Literal["refine", "temperature", "divergence"]
+ROLES: tuple[Role, ...] = ("refine", "temperature", "divergence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,38 +43,43 @@ class Term:
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A published method: its terms, and the authors' weights of the two halves of the training loss."""
+    """A published method: its terms, the authors' weights, and what else it asks of a training step.
 
+    Attributes:
+        name: in tables, logs and errors.
+        terms: their sum is the distillation loss.
+        hard_weight: of the cross-entropy with the labels.
+        soft_weight: of the sum of the terms.
+        views: views of each sample in a batch. With two, the rows are all samples of the first view, then all
+            of the second.
+        head: (features, classes) -> a second classifier on the student's features. The terms then see its
+            logits as the student's; the student's own logits learn from the labels alone.
+        aligned: the gradient of the terms loses what points against the gradient of the labels' loss.
+        fixed: role -> why it cannot be exchanged.
+    """
+
+    name: str
     terms: tuple[Term, ...]
-    hard_weight: float  # of the cross-entropy with the labels
-    soft_weight: float  # of the sum of the terms; a warm-up multiplies it from outside
+    hard_weight: float
+    soft_weight: float
+    views: int = 1
+    head: Callable[[int, int], nn.Module] | None = None
+    aligned: bool = False
+    fixed: Mapping[Role, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """A sum needs a summand."""
         if not self.terms:
             raise ConfigError("a method without terms has nothing to imitate; give it at least one Term.")
 
-
-def training_loss(method: Method, student: Logits, teacher: Logits, labels: Labels) -> PerSample:
-    """What a training step averages: `hard_weight` x cross-entropy + `soft_weight` x the sum of the terms."""
-    hard = hard_loss(student, labels)
-    soft = per_sample_loss(method, student, teacher, labels)
-    return method.hard_weight * hard + method.soft_weight * soft
-
-
-def per_sample_loss(method: Method, student: Logits, teacher: Logits, labels: Labels) -> PerSample:
-    """The sum of the method's terms: distillation only, no cross-entropy with the labels."""
-    return torch.stack([term_loss(term, student, teacher, labels) for term in method.terms]).sum(0)
-
-
-def hard_loss(student: Logits, labels: Labels) -> PerSample:
-    """Cross-entropy with the labels, in nats, in at least float32."""
-    return F.cross_entropy(student.to(_working_dtype(student)), labels, reduction="none")
+    def weighted(self, *, hard: float, soft: float) -> "Method":
+        """The same method with other weights of labels and terms."""
+        return replace(self, hard_weight=hard, soft_weight=soft)
 
 
 def term_loss(term: Term, student: Logits, teacher: Logits, labels: Labels) -> PerSample:
     """One term, in at least float32; no gradient reaches the teacher."""
-    dtype = _working_dtype(student, teacher)
+    dtype = working_dtype(student, teacher)
     student, teacher = student.to(dtype), teacher.to(dtype)
     # A refinement may look at the student, and `no_grad` around `keep` would hand the teacher through as it
     # came; detaching the result covers both.
@@ -79,30 +89,7 @@ def term_loss(term: Term, student: Logits, teacher: Logits, labels: Labels) -> P
     return term.weight * tau.gain.squeeze(1) * distance
 
 
-def with_roles(
-    method: Method,
-    *,
-    refine: Refine | None = None,
-    temperature: Temperature | None = None,
-    divergence: Divergence | None = None,
-) -> Method:
-    """`method` with the given roles exchanged in each of its terms; everything else stays as it was.
-
-    NormKD's temperature on RLD is `with_roles(rld(), temperature=normkd().terms[0].temperature)`.
-    """
-
-    def exchanged(term: Term) -> Term:
-        return replace(
-            term,
-            refine=refine or term.refine,
-            temperature=temperature or term.temperature,
-            divergence=divergence or term.divergence,
-        )
-
-    return replace(method, terms=tuple(exchanged(term) for term in method.terms))
-
-
-def _working_dtype(*logits: torch.Tensor) -> torch.dtype:
+def working_dtype(*logits: torch.Tensor) -> torch.dtype:
     """float32 for everything that is narrower, float64 where one side is."""
     dtype = torch.float32
     for tensor in logits:

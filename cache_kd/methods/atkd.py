@@ -10,7 +10,7 @@ from cache_kd.distill.divergence import kl
 from cache_kd.distill.knob import Positive
 from cache_kd.distill.refine import keep
 from cache_kd.distill.temperature import deviation
-from cache_kd.types import Labels, Logits
+from cache_kd.types import Labels, Logits, Tau
 
 # 1.3660: with x = largest logit / temperature = sqrt 3 - 1 it solves x + x^2 / 2 = 1
 FACTOR = (1 + math.sqrt(3)) / 2
@@ -32,7 +32,7 @@ def atkd(factor: Positive = FACTOR, of: Literal["both", "teacher"] = "both") -> 
     Needs: all logits; with of="both" the teacher's smallest can decide the temperature.
     """
     term = Term(refine=keep, temperature=largest_logit(factor, of), divergence=kl)
-    return Method(terms=(term,), hard_weight=0.1, soft_weight=9.0)
+    return Method(name="atkd", terms=(term,), hard_weight=0.1, soft_weight=9.0)
 
 
 def largest_logit(factor: float, of: str) -> Temperature:
@@ -42,12 +42,20 @@ def largest_logit(factor: float, of: str) -> Temperature:
         del labels
         student_deviation, teacher_deviation = deviation(student), deviation(teacher)
         with torch.no_grad():
-            student_z = (student - student.mean(dim=-1, keepdim=True)) / student_deviation
-            teacher_z = (teacher - teacher.mean(dim=-1, keepdim=True)) / teacher_deviation
-            compared = teacher_z if of == "teacher" else torch.cat([student_z, teacher_z], dim=-1).abs()
+            highest, lowest = extremes(teacher, teacher_deviation)
+            if of == "both":
+                compared = (highest, lowest, *extremes(student, student_deviation))
+                highest = torch.cat(compared, dim=-1).abs().amax(dim=-1, keepdim=True)
             # the largest z-score of a row that varies is at least 1 / sqrt(classes); a constant row has 0
             least = 0.5 / math.sqrt(teacher.shape[-1])
-            tau = factor * compared.amax(dim=-1, keepdim=True).clamp_min(least)
+            tau = factor * highest.clamp_min(least)
         return Temperatures(student=tau * student_deviation, teacher=tau * teacher_deviation, gain=tau**2)
 
     return rule
+
+
+def extremes(logits: Logits, deviation: Tau) -> tuple[Tau, Tau]:
+    """The largest and the smallest z-score of each row."""
+    mean = logits.mean(dim=-1, keepdim=True)
+    lowest, highest = torch.aminmax(logits, dim=-1, keepdim=True)
+    return (highest - mean) / deviation, (lowest - mean) / deviation

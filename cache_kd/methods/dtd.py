@@ -46,7 +46,7 @@ def dtd(
     refine = probability_shift if shift else keep
     confusion = cwsm if rule == "cwsm" else flsw(power, similarity)
     term = Term(refine=refine, temperature=following(confusion, tau, bias, min_tau), divergence=kl)
-    return Method(terms=(term,), hard_weight=0.1, soft_weight=0.9)
+    return Method(name="dtd", terms=(term,), hard_weight=0.1, soft_weight=0.9)
 
 
 def following(confusion: Confusion, tau: float, bias: float, min_tau: float) -> Temperature:

@@ -5,12 +5,14 @@ from typing import Literal
 
 import torch
 
-from cache_kd.distill import Method, Refine, Term
+from cache_kd.distill import Method, Published, Refine, Role, Term
 from cache_kd.distill.divergence import kl
 from cache_kd.distill.knob import Fraction, Positive
 from cache_kd.distill.refine import probability_shift
-from cache_kd.distill.temperature import constant
+from cache_kd.distill.temperature import Constant
 from cache_kd.types import Labels, Logits
+
+IMAGENET = Published(knobs={"tau": 1.0})
 
 
 def la(
@@ -29,15 +31,17 @@ def la(
     tau and the weights (no cross-entropy at all) are those of the baseline that the RLD authors ran.
 
     Args:
-        tau: temperature of both sides, > 0; 4 on CIFAR-100, 1 on ImageNet.
+        tau: temperature of both sides, > 0.
         style: what becomes of a wrong teacher.
         label_probability: what "label_smooth" gives to the label, after the temperature.
 
     Needs: all logits, and which of them is the label's.
     """
     refine = probability_shift if style == "shift" else smoothed_label(label_probability, tau)
-    term = Term(refine=refine, temperature=constant(tau), divergence=kl)
-    return Method(terms=(term,), hard_weight=0.0, soft_weight=1.0)
+    term = Term(refine=refine, temperature=Constant(tau), divergence=kl)
+    # the probabilities of a smoothed label are those after this temperature
+    fixed: dict[Role, str] = {"temperature": "a smoothed label belongs to one constant temperature"}
+    return Method(name="la", terms=(term,), hard_weight=0.0, soft_weight=1.0, fixed={} if style == "shift" else fixed)
 
 
 def smoothed_label(probability: float, tau: float) -> Refine:

@@ -1,11 +1,15 @@
 """What holds even of a wrong teacher: how sure it is, and how the classes below the label relate."""
 
-from cache_kd.distill import Method, Term
-from cache_kd.distill.divergence import kl, kl_among, one_against_rest
+from cache_kd.distill import Method, Published, Term
+from cache_kd.distill.divergence import kl, kl_without, one_against_rest
 from cache_kd.distill.knob import NonNegative, Positive
 from cache_kd.distill.refine import keep
-from cache_kd.distill.temperature import constant, standardised
+from cache_kd.distill.temperature import Constant
+from cache_kd.schedule import warm_up
 from cache_kd.types import Labels, Logits, PerSample
+
+CIFAR = Published(knobs={"sc_tau": 4.0}, soft_weight=warm_up(20))
+IMAGENET = Published(knobs={"beta": 0.5, "tau": 1.0}, soft_weight=warm_up(1))
 
 
 def rld(
@@ -13,7 +17,6 @@ def rld(
     beta: NonNegative = 8.0,
     tau: Positive = 4.0,
     sc_tau: Positive = 1.0,
-    standardise: bool = False,
 ) -> Method:
     """Sun et al., Knowledge Distillation with Refined Logits, ICCV 2025 (arXiv 2408.07703).
 
@@ -21,24 +24,23 @@ def rld(
     class or not" and the student's "the label or not". MC (masked correlation) is the KL among the classes
     that the teacher puts below the label. Where the teacher is right this is DKD.
 
-    The defaults are those of the authors' code, though its CIFAR-100 command sets sc_tau to tau; the alpha
-    and beta of each pair are not published with it. That code takes logarithms after the softmax and is not
-    finite on saturated logits; this is. The authors ramp the soft weight up over 20 epochs (1 on ImageNet),
-    which is a schedule's job.
+    The defaults are those of the authors' code; its CIFAR-100 command sets sc_tau to tau, and the alpha and beta
+    of each pair are not published with it. That code takes logarithms after the softmax and is not finite on
+    saturated logits; this is. On standardised logits, which is the temperature of `lskd`, the authors take
+    tau = 2, alpha = 9 and beta = 72.
 
     Args:
         alpha: weight of SC.
-        beta: weight of MC; 0.5 or 2 on ImageNet.
-        tau: temperature of MC, > 0; 1 on ImageNet.
+        beta: weight of MC; on ImageNet 0.5 (R34-R18) or 2 (R50-MV1).
+        tau: temperature of MC, > 0.
         sc_tau: temperature of SC, > 0.
-        standardise: z-score the logits first; the authors then take tau = sc_tau = 2, alpha 9, beta 72.
 
     Needs: all logits, which of them is the label's, and its rank.
     """
-    temperature = standardised if standardise else constant
-    sc = Term(refine=keep, temperature=temperature(sc_tau), divergence=sample_confidence, weight=alpha)
-    mc = Term(refine=keep, temperature=temperature(tau), divergence=masked_correlation, weight=beta)
-    return Method(terms=(sc, mc), hard_weight=1.0, soft_weight=1.0)
+    sc = Term(refine=keep, temperature=Constant(sc_tau), divergence=sample_confidence, weight=alpha)
+    mc = Term(refine=keep, temperature=Constant(tau), divergence=masked_correlation, weight=beta)
+    why = "it is made for the teacher as it is; with a corrected teacher, always right, it is dkd"
+    return Method(name="rld", terms=(sc, mc), hard_weight=1.0, soft_weight=1.0, fixed={"refine": why})
 
 
 def sample_confidence(student: Logits, teacher: Logits, labels: Labels) -> PerSample:
@@ -48,4 +50,4 @@ def sample_confidence(student: Logits, teacher: Logits, labels: Labels) -> PerSa
 
 def masked_correlation(student: Logits, teacher: Logits, labels: Labels) -> PerSample:
     """KL among the classes strictly below the label in the teacher; 0 where there is none."""
-    return kl_among(teacher < teacher.gather(-1, labels[:, None]), student, teacher, labels)
+    return kl_without(teacher >= teacher.gather(-1, labels[:, None]), student, teacher, labels)

@@ -17,14 +17,14 @@ from cache_kd.distill import (
 )
 from cache_kd.distill.divergence import cross_entropy, kl
 from cache_kd.distill.refine import keep, probability_shift
-from cache_kd.distill.temperature import constant
+from cache_kd.distill.temperature import Constant
 from cache_kd.errors import ConfigError
 
 STUDENT = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]])
 TEACHER = torch.tensor([[3.0, 2.0, 1.0], [0.0, 5.0, 0.0]])
 LABELS = torch.tensor([0, 2])
-TERM = Term(refine=keep, temperature=constant(2.0), divergence=kl)
-METHOD = Method(terms=(TERM,), hard_weight=0.25, soft_weight=3.0)
+TERM = Term(refine=keep, temperature=Constant(2.0), divergence=kl)
+METHOD = Method(name="some", terms=(TERM,), hard_weight=0.25, soft_weight=3.0)
 
 
 def test_the_weight_and_the_gain_multiply_the_divergence():
@@ -61,7 +61,7 @@ def test_the_temperature_sees_the_refined_teacher():
 
     def rule(student, teacher, labels):
         seen.append(teacher)
-        return constant(1.0)(student, teacher, labels)
+        return Constant(1.0)(student, teacher, labels)
 
     term_loss(replace(TERM, refine=probability_shift, temperature=rule), STUDENT, TEACHER, LABELS)
     assert torch.equal(seen[0], probability_shift(STUDENT, TEACHER, LABELS))
@@ -89,6 +89,19 @@ def test_autocast_does_not_narrow_the_loss():
         torch.testing.assert_close(training_loss(METHOD, STUDENT, TEACHER, LABELS), expected, rtol=0, atol=0)
 
 
+def test_labels_can_be_smoothed_or_mixed():
+    mixed = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    expected = -(mixed * STUDENT.log_softmax(-1)).sum(-1)
+    torch.testing.assert_close(hard_loss(STUDENT, mixed), expected)
+    smoothed = 0.7 * torch.eye(3)[LABELS] + 0.1
+    torch.testing.assert_close(hard_loss(STUDENT, LABELS, 0.3), hard_loss(STUDENT, smoothed))
+
+
+def test_rows_that_are_not_whole_views_are_refused():
+    with pytest.raises(ConfigError, match="some takes 2 views of each sample; found 1 rows"):
+        per_sample_loss(replace(METHOD, views=2), STUDENT[:1], TEACHER[:1], LABELS[:1])
+
+
 def test_roles_are_exchanged_in_every_term_and_the_rest_stays():
     method = replace(METHOD, terms=(TERM, replace(TERM, weight=2.0)))
     changed = with_roles(method, divergence=cross_entropy)
@@ -106,4 +119,4 @@ def test_a_method_is_a_value():
 
 def test_a_method_without_terms_is_refused():
     with pytest.raises(ConfigError, match="at least one Term"):
-        Method(terms=(), hard_weight=1.0, soft_weight=1.0)
+        Method(name="some", terms=(), hard_weight=1.0, soft_weight=1.0)

@@ -1,12 +1,14 @@
 """Methods are found by name, and whatever does not fit is refused by name."""
 
+import re
 import sys
 
 import pytest
 
-from cache_kd.distill import Method
+from cache_kd.distill import Method, needs_of
 from cache_kd.errors import ConfigError
-from cache_kd.methods import describe, make_method, names
+from cache_kd.methods import describe, make_method, names, published_for
+from cache_kd.schedule import Course
 
 
 def test_the_names_are_the_files_in_the_folder():
@@ -16,7 +18,11 @@ def test_the_names_are_the_files_in_the_folder():
 
 @pytest.mark.parametrize("name", names())
 def test_an_unknown_knob_is_named_with_the_nearest_one(name):
-    knob = next(iter(describe(name).knobs))
+    knob = next(iter(describe(name).knobs), None)
+    if knob is None:
+        with pytest.raises(ConfigError, match=rf"{name} has no knob 'tau'; it has none"):
+            make_method(name, tau=1.0)
+        return
     with pytest.raises(ConfigError, match=rf"{name} has no knob '{knob}x'; did you mean '{knob}'.*{name}\({knob}="):
         make_method(name, **{f"{knob}x": 1.0})
 
@@ -35,7 +41,7 @@ def test_an_unknown_method_is_named_with_the_nearest_one():
         ("kd", {"tau": 0.0}, "greater than 0"),
         ("kd", {"tau": float("inf")}, "finite"),
         ("rld", {"beta": -1.0}, "greater than or equal to 0"),
-        ("rld", {"standardise": 1}, "standardise=1 does not fit"),
+        ("dtd", {"shift": 1}, "shift=1 does not fit"),
         ("la", {"style": "swap"}, "'shift' or 'label_smooth'"),
         ("la", {"label_probability": 1.0}, "less than 1"),
         ("dtd", {"rule": None}, "rule=None does not fit"),
@@ -53,13 +59,37 @@ def test_an_integer_is_a_number_too():
 @pytest.mark.parametrize("name", names())
 def test_a_method_describes_itself(name):
     description = describe(name)
-    assert description.name == name
-    assert "et al." in description.paper
-    assert "arXiv" in description.paper
+    assert description.name == name == make_method(name).name
+    assert re.search(r"(et al\.|Zheng and Yang).*(arXiv \d{4}\.\d{5}|pages)", description.paper)
     assert "\n" not in description.paper
-    assert description.needs.startswith("all logits")
+    assert re.search(r"(19|20)\d\d", description.reference)
+    assert len(description.reference) < 80
     for knob in description.knobs:
         assert f"\n    {knob}: " in description.text, "every knob is explained under Args"
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_the_text_says_a_method_needs_is_what_the_method_reads(name):
+    said = " ".join(describe(name).text.partition("Needs:")[2].split())
+    needs = needs_of(make_method(name))
+    assert said.startswith("all logits" if needs.teacher else "no logits")
+    assert ("label" in said) == needs.label or (name, needs.label) == ("dtd", False)  # only with shift
+    assert ("batch" in said) == needs.batch
+    assert ("two views" in said) == (needs.views == 2)
+    assert ("second head" in said) == needs.head
+    assert ("parameter" in said) == needs.parameters
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("data_set", ["cifar", "imagenet"])
+def test_the_authors_numbers_fit_the_knobs(name, data_set):
+    if data_set == "imagenet" and not describe(name).published.get("imagenet"):
+        with pytest.raises(ConfigError, match=f"the authors of {name} published no numbers for imagenet"):
+            published_for(name, data_set)
+    else:
+        published = published_for(name, data_set)
+        knobs = {knob: value.at(1) if isinstance(value, Course) else value for knob, value in published.knobs.items()}
+        assert isinstance(make_method(name, **knobs), Method)
 
 
 OUTSIDE = '''
@@ -89,7 +119,8 @@ def test_a_function_outside_is_a_method_like_any_other(outside):
     assert isinstance(make_method(f"{outside}:half", tau=2), Method)
     assert isinstance(make_method(f"{outside}:untyped", tau=2.0), Method)
     assert describe(f"{outside}:half").paper == "Nobody et al., Half the Temperature, 2026."
-    assert describe(f"{outside}:half").needs == ""
+    assert describe(f"{outside}:half").needs == "not known before its knobs are"
+    assert describe(f"{outside}:untyped").needs == "all logits"
     assert describe(f"{outside}:half").knobs == {"tau": None, "sharper": False}
 
 

@@ -1,0 +1,137 @@
+"""What a student learns from its teacher, as configuration: a method, what it borrows, and every number's course."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from cache_kd.config import Config
+from cache_kd.distill import Method, Published, compose
+from cache_kd.errors import ConfigError
+from cache_kd.methods import make_method, published_for
+from cache_kd.schedule import Course
+
+Weight = Annotated[float, Field(ge=0)] | Course
+
+
+class Composition(Config):
+    """A method and the roles it borrows; any number may be a `Course` over the epochs."""
+
+    method: str | None = None  # None: plain cross-entropy, or kd where a role is borrowed
+    knobs: dict[str, Any] = Field(default_factory=dict)
+    refine: str | None = None  # a method that lends its refinement
+    refine_knobs: dict[str, Any] = Field(default_factory=dict)
+    temperature: str | None = None  # a method that lends its temperature
+    temperature_knobs: dict[str, Any] = Field(default_factory=dict)
+    published: Literal["cifar", "imagenet"] | None = None  # the authors' numbers for it, schedules included
+    hard_weight: Weight | None = None  # None: the method's
+    soft_weight: Weight | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def base(self) -> str | None:
+        """The method that the others lend to; None for plain cross-entropy."""
+        return self.method or ("kd" if self.refine or self.temperature else None)
+
+    @property
+    def label(self) -> str:
+        """A name for tables and folders: `ce`, `rld`, `dkd+normkd`."""
+        return "+".join(name for name in (self.base or "ce", self.refine, self.temperature) if name)
+
+    def at(self, epoch: int) -> Method | None:
+        """The method as it is in an epoch, counted from 1; None for plain cross-entropy.
+
+        >>> course = {"points": [[1, 8.0], [11, 4.0]]}
+        >>> Composition(method="kd", knobs={"tau": course}).at(6).terms[0].temperature
+        Constant(tau=6.0)
+
+        Raises:
+            ConfigError: a method or a knob is unknown, a value does not fit, or the combination makes no sense.
+        """
+        if self.base is None:
+            self._check_plain()
+            return None
+        published = published_for(self.base, self.published) if self.published else Published()
+        method = compose(
+            self._made(self.base, {**published.knobs, **self.knobs}, epoch),
+            refine=self._lender(self.refine, self.refine_knobs, "refine_knobs", epoch),
+            temperature=self._lender(self.temperature, self.temperature_knobs, "temperature_knobs", epoch),
+        )
+        hard = _first(self.hard_weight, published.hard_weight, method.hard_weight)
+        soft = _first(self.soft_weight, published.soft_weight, method.soft_weight)
+        return method.weighted(hard=_value(hard, epoch), soft=_value(soft, epoch))
+
+    def courses(self) -> dict[str, Course]:
+        """Every number that changes over training, by its name."""
+        published = published_for(self.base, self.published) if self.base and self.published else Published()
+        values = {
+            **{f"knobs.{name}": value for name, value in {**published.knobs, **self.knobs}.items()},
+            **{f"refine_knobs.{name}": value for name, value in self.refine_knobs.items()},
+            **{f"temperature_knobs.{name}": value for name, value in self.temperature_knobs.items()},
+            "hard_weight": _first(self.hard_weight, published.hard_weight),
+            "soft_weight": _first(self.soft_weight, published.soft_weight),
+        }
+        return {name: _course(name, value) for name, value in values.items() if isinstance(value, dict | Course)}
+
+    def validate_over(self, epochs: int) -> None:
+        """Make the method of every epoch once, so that no number of a course is refused in the middle.
+
+        Raises:
+            ConfigError: as `at`.
+        """
+        for epoch in range(1, epochs + 1 if self.courses() else 2):
+            self.at(epoch)
+
+    def _made(self, name: str, knobs: Mapping[str, Any], epoch: int) -> Method:
+        return make_method(
+            name, **{knob: _value(_maybe_course(f"{name}: {knob}", value), epoch) for knob, value in knobs.items()}
+        )
+
+    def _lender(self, name: str | None, knobs: Mapping[str, Any], key: str, epoch: int) -> Method | None:
+        if name is None:
+            if knobs:
+                raise ConfigError(
+                    f"{key} are given, but no method that they belong to; pass --{key.removesuffix('_knobs')} too."
+                )
+            return None
+        return self._made(name, knobs, epoch)
+
+    def _check_plain(self) -> None:
+        given = {
+            "knobs": self.knobs,
+            "refine_knobs": self.refine_knobs,
+            "temperature_knobs": self.temperature_knobs,
+            "published": self.published,
+            "hard_weight": self.hard_weight,
+            "soft_weight": self.soft_weight,
+        }
+        for key, value in given.items():
+            if value:
+                raise ConfigError(
+                    f"{key} is given, but no method that it belongs to; pass --method, for example --method kd."
+                )
+
+
+def _maybe_course(where: str, value: Any) -> Any:
+    return _course(where, value) if isinstance(value, dict) else value
+
+
+def _course(where: str, value: dict[str, Any] | Course) -> Course:
+    if isinstance(value, Course):
+        return value
+    try:
+        return Course.model_validate(value)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        raise ConfigError(
+            f"{where}: {value!r} is not a course over the epochs ({first['msg'].removeprefix('Value error, ')}). "
+            'Write {"points": [[1, 8.0], [20, 2.0]], "between": "linear"}.'
+        ) from None
+
+
+def _value(value: Any, epoch: int) -> Any:
+    return value.at(epoch) if isinstance(value, Course) else value
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)

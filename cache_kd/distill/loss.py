@@ -1,0 +1,61 @@
+"""From a method to the numbers that a training step averages: labels and teacher, one loss per sample each."""
+
+import torch
+from torch.nn import functional as F
+
+from cache_kd.distill.needs import needs_of
+from cache_kd.distill.term import Method, term_loss, working_dtype
+from cache_kd.errors import ConfigError
+from cache_kd.types import Labels, Logits, MixedLabels, PerSample
+
+
+def training_loss(
+    method: Method, student: Logits, teacher: Logits, labels: Labels | MixedLabels, *, label_smoothing: float = 0.0
+) -> PerSample:
+    """What a training step averages: `hard_weight` x cross-entropy + `soft_weight` x the sum of the terms.
+
+    Args:
+        method: from `make_method` or `compose`.
+        student: the student's raw logits.
+        teacher: the teacher's raw logits.
+        labels: class indices, or a probability for each class where samples are mixed.
+        label_smoothing: share of the label's probability that is spread over all classes, 0 to 1.
+
+    Raises:
+        ConfigError: the labels are mixed and the method reads the label.
+    """
+    hard = hard_loss(student, labels, label_smoothing)
+    soft = per_sample_loss(method, student, teacher, labels)
+    return method.hard_weight * hard + method.soft_weight * soft
+
+
+def per_sample_loss(method: Method, student: Logits, teacher: Logits, labels: Labels | MixedLabels) -> PerSample:
+    """The sum of the method's terms: distillation only, no cross-entropy with the labels.
+
+    Raises:
+        ConfigError: the labels are mixed and the method reads the label, or the rows are not whole views.
+    """
+    if len(student) % method.views:
+        raise ConfigError(f"{method.name} takes {method.views} views of each sample; found {len(student)} rows.")
+    one_label = labels if labels.dim() == 1 else _unread(method, labels)
+    # autocast would narrow a matrix product in here
+    with torch.autocast(student.device.type, enabled=False):
+        return torch.stack([term_loss(term, student, teacher, one_label) for term in method.terms]).sum(0)
+
+
+def hard_loss(student: Logits, labels: Labels | MixedLabels, label_smoothing: float = 0.0) -> PerSample:
+    """Cross-entropy with the labels, in nats, in at least float32."""
+    logits = student.to(working_dtype(student))
+    if labels.dim() == 2:
+        labels = labels.to(logits.dtype)
+    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
+
+
+def _unread(method: Method, mixed: MixedLabels) -> Labels:
+    """Some label per sample, for a method that was seen not to read it."""
+    if needs_of(method).label:
+        raise ConfigError(
+            f"{method.name} needs the one label of each sample; these are mixed: a probability for each of "
+            f"{mixed.shape[1]} classes. Train without mixing, or with a method that reads no label, as kd does."
+        )
+    return mixed.argmax(dim=-1)

@@ -1,0 +1,85 @@
+"""What a method reads, found by asking it: change one input and see whether the loss of a sample changes."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from cache_kd.distill.learned import modules_of
+from cache_kd.distill.term import Method, term_loss
+
+# 64 rows of 7 classes, teacher right on half: enough for a rule that acts on wrong rows, or on few, to show
+ROWS, CLASSES = 64, 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What the terms of a method depend on; true for compositions and for methods from outside alike."""
+
+    teacher: bool  # the teacher's logits
+    label: bool  # the one label of each sample
+    batch: bool  # the other samples of the batch
+    views: int  # views of each sample in a batch
+    head: bool  # a second classifier on the student's features
+    parameters: bool  # trained with the student
+
+    def __str__(self) -> str:
+        words = [
+            "all logits" if self.teacher else "no logits",
+            "the label" if self.label else "",
+            "the batch" if self.batch else "",
+            f"{self.views} views" if self.views > 1 else "",
+            "a second head" if self.head else "",
+            "a learned parameter" if self.parameters else "",
+        ]
+        return ", ".join(word for word in words if word)
+
+
+@lru_cache(maxsize=256)
+def needs_of(method: Method) -> Needs:
+    """What the terms of `method` read.
+
+    Computed, not declared: a composition or a method from outside cannot forget to say it.
+    """
+    generator = torch.Generator().manual_seed(0)
+    student, teacher, others = (3 * torch.randn(ROWS, CLASSES, generator=generator).double() for _ in range(3))
+    labels = torch.randint(CLASSES, (ROWS,), generator=generator)
+    labels[::2] = teacher.argmax(dim=-1)[::2]
+    once = _per_sample(method, student, teacher, labels)
+    # all but the last row of each view are exchanged; whoever looks only at its own row sees no difference there
+    kept = torch.zeros(ROWS, 1, dtype=torch.bool)
+    kept[[ROWS // 2 - 1, ROWS - 1]] = True
+    in_company = _per_sample(method, student.where(kept, others), teacher.where(kept, others.flip(0)), labels)
+    return Needs(
+        teacher=_differ(once, _per_sample(method, student, others, labels)),
+        label=_differ(once, _per_sample(method, student, teacher, (labels + 1) % CLASSES)),
+        batch=_differ(once[kept[:, 0]], in_company[kept[:, 0]]),
+        views=method.views,
+        head=method.head is not None,
+        parameters=bool(modules_of(method)),
+    )
+
+
+def reads_student(method: Method) -> bool:
+    """Whether a temperature of `method` depends on the student's logits."""
+    generator = torch.Generator().manual_seed(0)
+    student, other, teacher = (3 * torch.randn(ROWS, CLASSES, generator=generator).double() for _ in range(3))
+    labels = teacher.argmax(dim=-1)
+    with torch.no_grad():
+        pairs = [
+            [term.temperature(seen, term.refine(student, teacher, labels), labels) for seen in (student, other)]
+            for term in method.terms
+        ]
+    return any(_differ(first.teacher, second.teacher) for first, second in pairs)
+
+
+def _per_sample(method: Method, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    with torch.no_grad():
+        losses = [term_loss(replace(term, weight=1.0), student, teacher, labels) for term in method.terms]
+    return torch.stack(losses).sum(0)
+
+
+def _differ(first: Tensor, second: Tensor) -> bool:
+    # 1e-9: rounding of a sum over the batch moves with its order; a rule that matters moves more
+    return not torch.allclose(first, second, rtol=1e-9, atol=1e-12)

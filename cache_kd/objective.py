@@ -1,0 +1,117 @@
+"""What a training step makes smaller: the method of the epoch, and whatever it brings along, on one student."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from cache_kd.composition import Composition
+from cache_kd.distill import Method, hard_loss, per_sample_loss
+from cache_kd.distill.align import backward_aligned
+from cache_kd.distill.learned import hand_over, modules_of
+from cache_kd.models.features import Penultimate
+from cache_kd.types import Images, Labels, Logits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """The mean over a batch, the only place that takes one, in its two halves; each already weighted."""
+
+    hard: Tensor  # cross-entropy with the labels, unweighted
+    soft: Tensor | None  # the method's terms, unweighted
+    hard_part: Tensor
+    soft_part: Tensor | None
+
+    @property
+    def total(self) -> Tensor:
+        """What is minimised."""
+        return self.hard_part if self.soft_part is None else self.hard_part + self.soft_part
+
+    def values(self) -> dict[str, Tensor]:
+        """For the log, without a graph."""
+        if self.soft is None:
+            return {"loss": self.total.detach()}
+        return {"loss": self.total.detach(), "hard": self.hard.detach(), "soft": self.soft.detach()}
+
+
+class Objective:
+    """A composition on one student, epoch after epoch.
+
+    Args:
+        composition: which method, with which numbers.
+        student: whose features feed a second head, where the method has one.
+        images: a few normalised images on the student's device, to find its features.
+        classes: number of logits.
+
+    Attributes:
+        method: of the current epoch; None for plain cross-entropy.
+        learned: what the method brings to be trained; empty for almost all.
+
+    Raises:
+        ConfigError: the composition makes no sense.
+        ModelError: the method needs features, and the student does not show them.
+    """
+
+    method: Method | None
+
+    def __init__(self, composition: Composition, student: nn.Module, images: Images, classes: int) -> None:
+        self._composition = composition
+        self._changes = bool(composition.courses())
+        self._student = student
+        self.method = composition.at(1)
+        self.learned = nn.ModuleDict()
+        self._penultimate = None
+        if self.method is None:
+            return
+        for number, module in enumerate(modules_of(self.method)):
+            self.learned[f"role{number}"] = module
+        if self.method.head is not None:
+            self._penultimate = Penultimate(student, images)
+            self.learned["head"] = self.method.head(self._penultimate.size, classes)
+        self.learned.to(images.device)
+
+    @property
+    def views(self) -> int:
+        """Views of each sample that a batch must bring."""
+        return 1 if self.method is None else self.method.views
+
+    def start_epoch(self, epoch: int) -> None:
+        """Take the numbers of an epoch, counted from 1."""
+        if not self._changes or self.method is None:
+            return
+        method = self._composition.at(epoch)
+        assert method is not None
+        hand_over(self.method, method)
+        self.method = method
+
+    def logits(self, images: Images) -> tuple[Logits, Logits]:
+        """The student's logits, and those that the method sees: of the second head where there is one."""
+        logits = self._student(images)
+        if self._penultimate is None:
+            return logits, logits
+        return logits, self.learned["head"](self._penultimate.features)
+
+    def loss(self, logits: Logits, seen: Logits, teacher: Logits | None, labels: Labels) -> Loss:
+        """The loss of a batch, in float32.
+
+        Args:
+            logits: the student's.
+            seen: what the method compares with the teacher.
+            teacher: None for plain cross-entropy.
+            labels: class indices.
+        """
+        hard = hard_loss(logits, labels, self._composition.label_smoothing).mean()
+        if self.method is None or teacher is None:
+            return Loss(hard=hard, soft=None, hard_part=hard, soft_part=None)
+        soft = per_sample_loss(self.method, seen, teacher, labels).mean()
+        return Loss(
+            hard=hard, soft=soft, hard_part=self.method.hard_weight * hard, soft_part=self.method.soft_weight * soft
+        )
+
+    def backward(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> None:
+        """Fill the gradients of `parameters`."""
+        if self.method is not None and self.method.aligned and loss.soft_part is not None:
+            backward_aligned(loss.hard_part, loss.soft_part, parameters)
+        else:
+            torch.autograd.backward(loss.total)

@@ -1,0 +1,111 @@
+"""The configuration of one student: what it sees, what it learns from, how it is optimised."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from cache_kd.composition import Composition
+from cache_kd.config import Config, build
+from cache_kd.device import DeviceName, Precision
+from cache_kd.distill.fold import Fold
+from cache_kd.proof import Check
+from cache_kd.rundir import RunFolder
+from cache_kd.schedule import Schedule
+
+
+class Optimiser(Config):
+    """SGD with momentum as in the CIFAR literature, or AdamW."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    nesterov: bool = False
+
+
+class Data(Config):
+    """Images and views where no store says them; beside a store, only where its images are now."""
+
+    data: str | None = None
+    root: str | None = None
+    recipe: str | dict[str, Any] | None = None  # None: cifar, or what the store says
+    normalise: str | dict[str, Any] | None = (
+        None  # None: known by the data's name, else measured; or what the store says
+    )
+
+
+class LiveTeacher(Config):
+    """A teacher in memory: the reference that a store is held against."""
+
+    name: str | None = None  # None: as the store says
+    checkpoint: Path | None = None  # None: where the store says it was
+    normalise: str | dict[str, Any] | None = None
+
+
+class Teachers(Config):
+    """How several teachers become one, where there is more than one store."""
+
+    fold: Fold = "mean_probabilities"
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()  # one per store, in their order; none: equal
+
+
+class TrainConfig(Composition):
+    """One student. With `store`, everything about data, views and classes comes from its manifest."""
+
+    student: str
+    out: Path
+    store: tuple[Path, ...] = ()  # several: of several teachers over the same views
+    teachers: Teachers = Teachers()
+    data: Data = Data()
+    live_teacher: LiveTeacher | None = None
+    epochs: Annotated[int, Field(ge=1)] = 10
+    batch_size: Annotated[int, Field(ge=1)] = 128
+    seed: int = 0  # of initialisation and order; the views of a store have the store's own
+    optimiser: Optimiser = Optimiser()
+    schedule: Schedule = Schedule()
+    device: DeviceName = "auto"
+    precision: Precision = "float32"
+    check: Check = "sample"
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str | Path) else value
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Of the teachers, one per store."""
+        return self.teachers.weights or (1.0,) * len(self.store)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrainConfig":
+        live = self.live_teacher
+        if not self.store and self.data.data is None:
+            raise ValueError("there is nothing to train on; pass --store PATH, or --data for a model of its own")
+        if self.store and (self.data.recipe or self.data.normalise):
+            raise ValueError("the store says recipe and normalisation; leave --recipe and --normalise out")
+        if self.base is not None and not self.store and live is None:
+            raise ValueError(f"method {self.base!r} needs a teacher; pass --store PATH, or --live-teacher")
+        if live is not None and self.base is None:
+            raise ValueError("a live teacher needs a method; pass --method kd")
+        if live is not None and not self.store and (live.name is None or live.checkpoint is None):
+            raise ValueError("without a store the live teacher needs --teacher and --checkpoint")
+        if live is not None and self.store and live.name is not None:
+            raise ValueError("the store names its teacher; leave --teacher out")
+        if live is not None and len(self.store) > 1 and live.checkpoint is not None:
+            raise ValueError("several stores name several checkpoints; leave --checkpoint out")
+        if self.teachers.weights and len(self.teachers.weights) != len(self.store):
+            raise ValueError(f"teachers.weights has {len(self.teachers.weights)} numbers for {len(self.store)} stores")
+        return self
+
+
+def resumed_config(path: Path) -> TrainConfig:
+    """The configuration of the run at `path`.
+
+    Raises:
+        RunError: there is no run.
+    """
+    return build(TrainConfig, {**RunFolder.open(path).config, "out": path}, origin=str(path / "config.json"))

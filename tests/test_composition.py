@@ -1,0 +1,86 @@
+"""What a student learns, as configuration."""
+
+import pytest
+
+from cache_kd.composition import Composition
+from cache_kd.distill.temperature import Constant
+from cache_kd.errors import ConfigError
+from cache_kd.schedule import Course
+
+COOLING = {"points": [[1, 8.0], [5, 4.0]]}
+
+
+def test_nothing_asked_is_plain_cross_entropy():
+    assert Composition().at(1) is None
+    assert Composition().label == "ce"
+
+
+def test_a_borrowed_role_without_a_method_makes_kd():
+    composition = Composition(refine="la", temperature="dtd")
+    assert composition.label == "kd+la+dtd"
+    assert composition.at(1).name == "kd+la+dtd"
+
+
+def test_knobs_reach_the_method_they_are_for():
+    composition = Composition(
+        method="dkd", knobs={"alpha": 4.0, "beta": 5.0}, temperature="normkd", temperature_knobs={"tau": 0.5}
+    )
+    assert [term.weight for term in composition.at(1).terms] == [4.0, 5.0]
+    with pytest.raises(ConfigError, match="normkd has no knob 'alpha'"):
+        composition.model_copy(update={"temperature_knobs": {"alpha": 1.0}}).at(1)
+
+
+@pytest.mark.parametrize("course", [COOLING, Course.model_validate(COOLING)], ids=["from a file", "from Python"])
+def test_any_number_may_follow_a_course(course):
+    composition = Composition(method="kd", knobs={"tau": course}, soft_weight={"points": [[0, 0.0], [20, 1.0]]})
+    assert [composition.at(epoch).terms[0].temperature for epoch in (1, 3, 9)] == [
+        Constant(8.0),
+        Constant(6.0),
+        Constant(4.0),
+    ]
+    assert [composition.at(epoch).soft_weight for epoch in (1, 20, 30)] == [0.05, 1.0, 1.0]
+    assert composition.at(1).hard_weight == 0.1
+    assert sorted(composition.courses()) == ["knobs.tau", "soft_weight"]
+
+
+def test_published_numbers_are_taken_only_when_asked_for_and_give_way_to_what_is_said():
+    assert Composition(method="rld").at(1).soft_weight == 1.0
+    published = Composition(method="rld", published="cifar")
+    assert published.at(1).soft_weight == 0.05
+    assert published.at(20).terms[0].temperature == Constant(4.0)
+    said = Composition(method="rld", published="cifar", knobs={"sc_tau": 2.0}, soft_weight=3.0)
+    assert (said.at(1).soft_weight, said.at(1).terms[0].temperature) == (3.0, Constant(2.0))
+    imagenet = Composition(method="kd", published="imagenet").at(1)
+    assert (imagenet.hard_weight, imagenet.soft_weight) == (0.5, 0.5)
+
+
+def test_a_course_survives_the_run_folder():
+    composition = Composition(method="kd", knobs={"tau": Course.model_validate(COOLING)})
+    again = Composition.model_validate_json(composition.model_dump_json())
+    assert again.at(3).terms == composition.at(3).terms
+
+
+def test_every_epoch_is_tried_before_the_first():
+    falling = Composition(method="kd", knobs={"tau": {"points": [[1, 4.0], [5, -4.0]]}})
+    falling.validate_over(2)
+    with pytest.raises(ConfigError, match=r"kd: tau=0\.0 does not fit"):
+        falling.validate_over(5)
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"method": "kd", "knobs": {"tau": {"points": []}}}, "not a course over the epochs .* Write"),
+        ({"method": "kd", "knobs": {"tau": {"pionts": [[1, 2.0]]}}}, "not a course"),
+        ({"method": "kd", "knobs": {"tau": {"points": [[9, 1.0], [3, 1.0]]}}}, "epochs of a course go up"),
+        ({"knobs": {"tau": 4.0}}, "knobs is given, but no method that it belongs to"),
+        ({"soft_weight": 0.5}, "soft_weight is given, but no method"),
+        ({"published": "cifar"}, "published is given, but no method"),
+        ({"method": "kd", "refine_knobs": {"tau": 1.0}}, "refine_knobs are given, but no method .* --refine"),
+        ({"method": "atkd", "published": "imagenet"}, "authors of atkd published no numbers for imagenet"),
+        ({"method": "normkd", "temperature": "lskd"}, "nothing of normkd would be left"),
+    ],
+)
+def test_what_does_not_fit_is_refused(config, words):
+    with pytest.raises(ConfigError, match=words):
+        Composition(**config).at(1)
