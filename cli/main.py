@@ -8,6 +8,7 @@ from cache_kd import __version__
 from cache_kd.cli.demo import demo
 from cache_kd.cli.dump import dump
 from cache_kd.cli.info import info
+from cache_kd.cli.look import look
 from cache_kd.cli.ls import ls
 from cache_kd.cli.methods import methods
 from cache_kd.cli.train import train
@@ -53,5 +54,5 @@ def main() -> None:
     """
 
 
-for command in (dump, train, info, ls, verify, methods, demo):
+for command in (dump, train, info, ls, look, verify, methods, demo):
     main.add_command(command)

@@ -21,7 +21,7 @@ def methods(name: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from cache_kd.cli.console import print_json, print_table
-    from cache_kd.methods import describe, names
+    from cache_kd.methods import describe, in_words, names
 
     described = [describe(each) for each in ([name] if name else names())]
     if as_json:
@@ -34,7 +34,7 @@ def methods(name: str | None, as_json: bool) -> None:
             click.echo(f"{what}: {value}")
         return
     rows = [
-        (each.name, each.reference, each.usage, ", ".join(each.roles) or "plain KD", each.needs) for each in described
+        (each.name, each.reference, each.usage, in_words(each.roles) or "plain KD", each.needs) for each in described
     ]
     print_table("", ("method", "paper", "knobs", "its own", "needs"), rows)
     click.echo("One in full: kdcache methods NAME.  A knob: kdcache train --method rld --set knobs.alpha=1")

@@ -13,12 +13,12 @@ WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
-    {"methods", "evaluate", "rundir", "proof", "report"},
+    {"methods", "evaluate", "rundir", "proof", "report", "targets"},
     {"stream", "composition", "look_page"},
     {"opened", "inspection", "objective"},
     {"siblings"},
     {"material", "train_config"},
-    {"dump", "train", "verify"},
+    {"dump", "look", "train", "verify"},
     {"demo"},
     {"cli"},
 )

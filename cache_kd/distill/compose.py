@@ -9,6 +9,7 @@ from cache_kd.distill.temperature import Constant
 from cache_kd.distill.term import ROLES, Divergence, Method, Refine, Role, Temperature, Term
 from cache_kd.errors import ConfigError
 
+NOUN: dict[Role, str] = {"refine": "refinement", "temperature": "temperature", "divergence": "divergence"}
 PLAIN: dict[Role, str] = {
     "refine": "it keeps the teacher's logits as they are",
     "temperature": "its temperature is constant",
@@ -84,7 +85,7 @@ def _lent(lender: Method, role: Role) -> object:
     """The one role of `lender` that goes into all terms of another method."""
     why_not = _why_not_lent(lender, role)
     if why_not is not None:
-        raise ConfigError(f"{lender.name} has no {role} to lend: {why_not}.")
+        raise ConfigError(f"{lender.name} has no {NOUN[role]} to lend: {why_not}.")
     return getattr(lender.terms[0], role)
 
 
@@ -99,9 +100,9 @@ def _why_not_lent(lender: Method, role: Role) -> str | None:
 def _check_open(method: Method, role: Role, lender: Method) -> None:
     """Refuse where the method cannot do without its own role, or where nothing of the method would be left."""
     if role in method.fixed:
-        raise ConfigError(f"{method.name} keeps its own {role}: {method.fixed[role]}. Leave out {lender.name}.")
+        raise ConfigError(f"{method.name} keeps its own {NOUN[role]}: {method.fixed[role]}. Leave out {lender.name}.")
     if roles_of(method) == (role,):
         raise ConfigError(
-            f"nothing of {method.name} would be left, for its {role} is all there is to it; "
-            f"use kd with the {role} of {lender.name}."
+            f"nothing of {method.name} would be left, for its {NOUN[role]} is all there is to it; "
+            f"use kd with the {NOUN[role]} of {lender.name}."
         )

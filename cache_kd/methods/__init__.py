@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from cache_kd.distill import Method, Published, Role, lends, needs_of, roles_of
+from cache_kd.distill.compose import NOUN
 from cache_kd.errors import ConfigError, did_you_mean
 from cache_kd.outside import is_outside, load_function
 
@@ -55,11 +56,16 @@ class Description:
         facts = {"Knobs": self.usage or "none"}
         if self.weights is not None:
             facts["Weights"] = f"{self.weights[0]:g} of the labels' cross-entropy, {self.weights[1]:g} of the method"
-        facts["Its own"] = ", ".join(self.roles) or "nothing: this is plain KD"
-        facts["Lends"] = ", ".join(self.lends) or "nothing"
-        facts |= {f"Keeps its {role}": why for role, why in self.fixed.items()}
+        facts["Its own"] = in_words(self.roles) or "nothing: this is plain KD"
+        facts["Lends"] = in_words(self.lends) or "nothing"
+        facts |= {f"Keeps its {NOUN[role]}": why for role, why in self.fixed.items()}
         facts["Needs"] = self.needs
         return facts | {f"--published {data_set}": numbers for data_set, numbers in self.published.items()}
+
+
+def in_words(roles: tuple[Role, ...]) -> str:
+    """`refinement, divergence`."""
+    return ", ".join(NOUN[role] for role in roles)
 
 
 def names() -> list[str]:

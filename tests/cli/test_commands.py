@@ -37,6 +37,53 @@ def test_help_and_import_do_not_load_torch():
     assert out.split() == ["False", "False"]
 
 
+def test_methods_lists_every_method_with_what_it_needs(kdcache):
+    from cache_kd.methods import describe, names
+
+    code, out, _ = kdcache("methods", "--json")
+    assert code == 0
+    listed = {entry["name"]: entry for entry in json.loads(out)}
+    assert sorted(listed) == names()
+    assert listed["mlld"]["needs"] == "all logits, the batch, 2 views"
+    assert listed["rc"]["roles"] == ["refine", "divergence"]
+    table = kdcache("methods")[1]
+    assert all(name in table for name in names())
+    code, out, _ = kdcache("methods", "rld")
+    assert out.startswith(describe("rld").text)
+    for line in (
+        "Knobs: alpha=1, beta=8, tau=4, sc_tau=1",
+        "Its own: divergence",
+        "Keeps its refinement: it is made for the teacher as it is",
+        "--published cifar: sc_tau=4.0, soft_weight=0 at 0, 1 at 20 (linear)",
+    ):
+        assert line in out
+
+
+def test_a_composition_from_the_shell_names_its_run(kdcache, stores, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = ("train", "--store", stores["float16"], "--student", "resnet8x0.5", "--epochs", 1, "--device", "cpu")
+    code, out, err = kdcache(*arguments, "--refine", "la", "--temperature", "dtd")
+    assert code == 0
+    assert out.startswith("runs/resnet8x0.5-kd+la+dtd-s0")
+    assert "kd+la+dtd · cached logits" in err
+    code, _, err = kdcache(*arguments, "--method", "normkd", "--temperature", "lskd")
+    assert code == 1
+    assert "nothing of normkd would be left" in err
+    code, _, err = kdcache(*arguments, "--method", "dkd", "--published", "cifar", "--out", "published")
+    assert code == 0
+    assert "soft_weight over the epochs: 0 at 0, 1 at 20 (linear)" in err
+
+
+def test_two_teachers_from_the_shell(kdcache, stores, tmp_path):
+    stored = ("--store", stores["float16"], "--store", stores["float32"])
+    code, _, err = kdcache(
+        "train", *stored, "--student", "resnet8x0.5", "--method", "kd", "--fold", "draw", "--epochs", 1,
+        "--out", tmp_path / "run", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0
+    assert "draw of 2 teachers, cached logits" in err
+
+
 def test_the_whole_job_from_the_shell(kdcache, images, tmp_path):
     run, store = tmp_path / "teacher", tmp_path / "stores" / "a"
     code, out, _ = kdcache(
