@@ -55,11 +55,11 @@ def without_label(logits: Logits, labels: Labels) -> Logits:
 
 
 def one_against_rest(logits: Logits, chosen: Labels) -> Tensor:
-    """log p and log(1 - p) of one chosen class per row, [batch, 2]: logits of a problem with two classes.
+    """Logits of a problem with two classes, [batch, 2]: one chosen class per row, and all others together.
 
-    The second is a logsumexp over the other classes: log(1 - p) of a rounded p is -inf once the row is sure.
+    The second is a logsumexp over the others: log(1 - p) of a rounded p is -inf once the row is sure.
     """
     rest = without_label(logits, chosen)
     largest = rest.detach().amax(dim=-1, keepdim=True)
-    others = largest + (rest - largest).exp().sum(dim=-1, keepdim=True).log()
-    return torch.cat([logits.gather(-1, chosen[:, None]), others], dim=-1).log_softmax(dim=-1)
+    others = (rest - largest).exp().sum(dim=-1, keepdim=True).log() + largest
+    return torch.cat([logits.gather(-1, chosen[:, None]), others], dim=-1)
