@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from cache_kd.config import Config
-from cache_kd.distill import Method, Published, compose
+from cache_kd.distill import Method, Published, compose, needs_of
 from cache_kd.errors import ConfigError
 from cache_kd.methods import make_method, published_for
 from cache_kd.schedule import Course
@@ -34,9 +34,23 @@ class Composition(Config):
         return self.method or ("kd" if self.refine or self.temperature else None)
 
     @property
+    def asks_a_teacher(self) -> bool:
+        """Whether there must be a teacher's logits.
+
+        Raises:
+            ConfigError: as `at`.
+        """
+        method = self.at(1)
+        return method is not None and needs_of(method).teacher
+
+    @property
     def label(self) -> str:
         """A name for tables and folders: `ce`, `rld`, `dkd+normkd`."""
         return "+".join(name for name in (self.base or "ce", self.refine, self.temperature) if name)
+
+    def composition(self) -> dict[str, Any]:
+        """What was asked for, for a run's record: only what is not the default."""
+        return self.model_dump(mode="json", include=set(Composition.model_fields), exclude_defaults=True)
 
     def at(self, epoch: int) -> Method | None:
         """The method as it is in an epoch, counted from 1; None for plain cross-entropy.
@@ -59,7 +73,9 @@ class Composition(Config):
         )
         hard = _first(self.hard_weight, published.hard_weight, method.hard_weight)
         soft = _first(self.soft_weight, published.soft_weight, method.soft_weight)
-        return method.weighted(hard=_value(hard, epoch), soft=_value(soft, epoch))
+        return method.weighted(
+            hard=_weight("hard_weight", _value(hard, epoch)), soft=_weight("soft_weight", _value(soft, epoch))
+        )
 
     def courses(self) -> dict[str, Course]:
         """Every number that changes over training, by its name."""
@@ -106,7 +122,7 @@ class Composition(Config):
             "soft_weight": self.soft_weight,
         }
         for key, value in given.items():
-            if value:
+            if value not in (None, {}):
                 raise ConfigError(
                     f"{key} is given, but no method that it belongs to; pass --method, for example --method kd."
                 )
@@ -131,6 +147,12 @@ def _course(where: str, value: dict[str, Any] | Course) -> Course:
 
 def _value(value: Any, epoch: int) -> Any:
     return value.at(epoch) if isinstance(value, Course) else value
+
+
+def _weight(name: str, value: float) -> float:
+    if value < 0:
+        raise ConfigError(f"{name} comes to {value:g}; a weight is 0 or more. Mend the points of its course.")
+    return value
 
 
 def _first(*values: Any) -> Any:

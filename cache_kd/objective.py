@@ -98,13 +98,13 @@ class Objective:
         Args:
             logits: the student's.
             seen: what the method compares with the teacher.
-            teacher: None for plain cross-entropy.
+            teacher: None for plain cross-entropy, and for a method that asks no teacher.
             labels: class indices.
         """
         hard = hard_loss(logits, labels, self._composition.label_smoothing).mean()
-        if self.method is None or teacher is None:
+        if self.method is None:
             return Loss(hard=hard, soft=None, hard_part=hard, soft_part=None)
-        soft = per_sample_loss(self.method, seen, teacher, labels).mean()
+        soft = per_sample_loss(self.method, seen, seen.detach() if teacher is None else teacher, labels).mean()
         return Loss(
             hard=hard, soft=soft, hard_part=self.method.hard_weight * hard, soft_part=self.method.soft_weight * soft
         )

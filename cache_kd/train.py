@@ -1,7 +1,6 @@
 """The route of a student: read straight down from views and logits to a run folder."""
 
 import math
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,12 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cache_kd.device import computing, describe_environment, resolve_device
+from cache_kd.device import computing, resolve_device
 from cache_kd.distill.fold import Fold, fold
 from cache_kd.errors import RunError, StoreMismatch
 from cache_kd.evaluate import Evaluation, evaluate, predict
 from cache_kd.material import Material, from_images, from_stores
-from cache_kd.models.checkpoint import fingerprint
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.models.zoo import build as build_model
 from cache_kd.objective import Objective
@@ -30,6 +28,7 @@ from cache_kd.train_config import Optimiser as Optimiser
 from cache_kd.train_config import Teachers as Teachers
 from cache_kd.train_config import TrainConfig as TrainConfig
 from cache_kd.train_config import resumed_config as resumed_config
+from cache_kd.train_words import about, announcement, epoch_line, summary
 from cache_kd.types import LabelArray, LogitArray, Logits
 from cache_kd.views.philox import unit, words
 
@@ -62,7 +61,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
         parameters = [*student.parameters(), *objective.learned.parameters()]
         optimiser = _optimiser(parameters, config.optimiser)
         first_epoch = run.restore(student, objective.learned, optimiser) if resume else 0
-        progress.say(_announcement(config, material, student, objective, device, first_epoch))
+        progress.say(announcement(config, material, student, objective, device, first_epoch))
         for epoch in range(first_epoch, config.epochs):
             started = time.perf_counter()
             objective.start_epoch(epoch + 1)
@@ -70,15 +69,14 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
                 config, epoch, student, objective, optimiser, material, teachers, run, device, progress
             )
             seconds = time.perf_counter() - started
-            result = _evaluate(config, student, material, device)
-            line = result.model_dump() if result else {}
+            figures = _evaluate(config, student, material, device)
+            line = figures.model_dump() if figures else {}
             run.log(epoch=epoch + 1, seconds=seconds, waiting=waited / seconds, **line)
-            about = _about(config, material)
-            run.save(student, objective.learned, optimiser, epoch=epoch + 1, about=about)
-            progress.say(_epoch_line(epoch + 1, config.epochs, seconds, result))
-    summary = _summary(config, material, student, run, device)
-    run.finish(summary)
-    return summary
+            run.save(student, objective.learned, optimiser, epoch=epoch + 1, about=about(config, material))
+            progress.say(epoch_line(epoch + 1, config.epochs, seconds, figures))
+    result = summary(config, material, student, run, device)
+    run.finish(result)
+    return result
 
 
 def _train_epoch(
@@ -165,7 +163,7 @@ def _example(material: Material, device: torch.device) -> Tensor:
 def _material(config: TrainConfig, device: torch.device) -> Material:
     data = config.data
     if config.store:
-        cached = config.base is not None and config.live_teacher is None
+        cached = config.asks_a_teacher and config.live_teacher is None
         return from_stores(
             config.store, data=data.data, root=data.root, check=config.check, with_logits=cached, device=device
         )
@@ -237,81 +235,6 @@ def _test_teacher(config: TrainConfig, material: Material) -> LogitArray | None:
     together: Fold = "mean_logits" if config.teachers.fold == "mean_logits" else "mean_probabilities"
     array: LogitArray = fold(torch.from_numpy(np.stack(material.test_teachers)), together, config.weights).numpy()
     return array
-
-
-def _about(config: TrainConfig, material: Material) -> dict[str, Any]:
-    """What the weights say of themselves: enough to use them as a teacher, and where they come from."""
-    return {
-        "model": config.student,
-        "classes": material.source.classes,
-        "channels": material.source.channels,
-        "normalise": material.normalise.model_dump(),
-        "method": config.label if config.base else None,
-        "knobs": config.model_dump(mode="json")["knobs"],
-        "store_id": _store_ids(material),
-        "seed": config.seed,
-        "epochs": config.epochs,
-    }
-
-
-def _summary(
-    config: TrainConfig, material: Material, student: nn.Module, run: RunFolder, device: torch.device
-) -> dict[str, Any]:
-    epochs = [line for line in run.metrics() if "epoch" in line]
-    accuracies = [line["accuracy"] for line in epochs if "accuracy" in line]
-    return {
-        "run": str(config.out),
-        "student": config.student,
-        "method": config.label,
-        "knobs": config.model_dump(mode="json")["knobs"],
-        "teacher": "live" if config.live_teacher else "cached" if config.base else "none",
-        "store_id": _store_ids(material),
-        "epochs": config.epochs,
-        "seed": config.seed,
-        "parameters": sum(parameter.numel() for parameter in student.parameters()),
-        "weights": fingerprint(student),
-        "accuracy": accuracies[-1] if accuracies else None,
-        "best_accuracy": max(accuracies, default=None),
-        "agreement": epochs[-1].get("agreement"),
-        "calibration_error": epochs[-1].get("calibration_error"),
-        "seconds": sum(line["seconds"] for line in epochs),
-        "seconds_per_epoch": statistics.median(line["seconds"] for line in epochs),
-        "waiting": sum(line["waiting"] * line["seconds"] for line in epochs) / sum(line["seconds"] for line in epochs),
-        "environment": describe_environment(device),
-    }
-
-
-def _store_ids(material: Material) -> str | None:
-    return "+".join(store.manifest.store_id for store in material.stores) or None
-
-
-def _announcement(
-    config: TrainConfig,
-    material: Material,
-    student: nn.Module,
-    objective: Objective,
-    device: torch.device,
-    first_epoch: int,
-) -> str:
-    parameters = sum(parameter.numel() for parameter in student.parameters())
-    brought = sum(parameter.numel() for parameter in objective.learned.parameters())
-    beside = f" + {brought:,} of {config.label}" if brought else ""
-    views = "a new view every epoch" if material.views is None else f"{material.views} views"
-    source = "live teacher" if config.live_teacher else "cached logits" if config.base else "no teacher"
-    teachers = f"{config.teachers.fold} of {len(config.store)} teachers, {source}" if len(config.store) > 1 else source
-    start = f", going on after epoch {first_epoch}" if first_epoch else ""
-    courses = "".join(f"\n{name} over the epochs: {course}" for name, course in config.courses().items())
-    return (
-        f"{config.student} ({parameters:,}{beside} parameters) · {config.label} · {teachers} · "
-        f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {device}{start}{courses}"
-    )
-
-
-def _epoch_line(epoch: int, epochs: int, seconds: float, result: Evaluation | None) -> str:
-    figures = f" · accuracy {100 * result.accuracy:.2f} %" if result else ""
-    if result and result.agreement is not None:
-        figures += f" · agrees with the teacher on {100 * result.agreement:.2f} %"
-    return f"epoch {epoch}/{epochs}{figures} · {seconds:.1f} s"
 
 
 def _check_finite(values: dict[str, float], epoch: int, step: int) -> None:

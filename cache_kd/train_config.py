@@ -87,7 +87,7 @@ class TrainConfig(Composition):
             raise ValueError("there is nothing to train on; pass --store PATH, or --data for a model of its own")
         if self.store and (self.data.recipe or self.data.normalise):
             raise ValueError("the store says recipe and normalisation; leave --recipe and --normalise out")
-        if self.base is not None and not self.store and live is None:
+        if self.base is not None and not self.store and live is None and self.asks_a_teacher:
             raise ValueError(f"method {self.base!r} needs a teacher; pass --store PATH, or --live-teacher")
         if live is not None and self.base is None:
             raise ValueError("a live teacher needs a method; pass --method kd")

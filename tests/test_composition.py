@@ -75,6 +75,8 @@ def test_every_epoch_is_tried_before_the_first():
         ({"method": "kd", "knobs": {"tau": {"points": [[9, 1.0], [3, 1.0]]}}}, "epochs of a course go up"),
         ({"knobs": {"tau": 4.0}}, "knobs is given, but no method that it belongs to"),
         ({"soft_weight": 0.5}, "soft_weight is given, but no method"),
+        ({"hard_weight": 0.0}, "hard_weight is given, but no method"),
+        ({"method": "kd", "soft_weight": {"points": [[1, -2.0]]}}, "soft_weight comes to -2; a weight is 0 or more"),
         ({"published": "cifar"}, "published is given, but no method"),
         ({"method": "kd", "refine_knobs": {"tau": 1.0}}, "refine_knobs are given, but no method .* --refine"),
         ({"method": "atkd", "published": "imagenet"}, "authors of atkd published no numbers for imagenet"),

@@ -18,6 +18,7 @@ FLOORS = (
     {"opened", "inspection", "objective"},
     {"siblings"},
     {"material", "train_config"},
+    {"train_words"},
     {"dump", "look", "train", "verify"},
     {"demo"},
     {"cli"},

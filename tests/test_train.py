@@ -182,6 +182,13 @@ def test_every_method_learns_from_the_one_store(stores, tmp_path, method):
     assert summary["method"] == (method or "ce")
 
 
+def test_a_method_that_asks_no_teacher_trains_without_one(images, stores, tmp_path):
+    data = Data(data=str(images), recipe="cifar", normalise="fashion-mnist")
+    alone = TrainConfig(student=STUDENT, out=tmp_path / "alone", data=data, method="uskd", epochs=1, device="cpu")
+    assert train(alone)["teacher"] == "none"
+    assert train(config(tmp_path / "store", stores["float16"], method="uskd"))["teacher"] == "none"
+
+
 @pytest.mark.parametrize("lent", [{"temperature": "normkd"}, {"refine": "la", "temperature": "dtd"}])
 def test_a_composition_trains_and_says_its_name(stores, tmp_path, lent):
     summary = train(config(tmp_path / "run", stores["float16"], method="dkd", **lent))

@@ -104,7 +104,7 @@ def test_the_whole_job_from_the_shell(kdcache, images, tmp_path):
         "train", "--store", store, "--student", "resnet8x0.5", "--method", "normkd", "--set", "knobs.tau=1.5",
         "--epochs", 1, "--out", tmp_path / "s", "--device", "cpu", "--json",
     )  # fmt: skip
-    assert json.loads(out)["knobs"] == {"tau": 1.5}
+    assert json.loads(out)["composition"] == {"method": "normkd", "knobs": {"tau": 1.5}}
     assert kdcache("verify", store, "--rows", 20, "--deep", "--device", "cpu")[0] == 0
     _, out, _ = kdcache("info", store, "--json")
     assert json.loads(out)["manifest"]["teacher"]["name"] == "resnet8x0.5"

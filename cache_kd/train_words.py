@@ -1,0 +1,98 @@
+"""What a training says of itself: before it starts, after each epoch, in its weights and in its summary."""
+
+import statistics
+from typing import Any
+
+import torch
+from torch import nn
+
+from cache_kd.device import describe_environment
+from cache_kd.evaluate import Evaluation
+from cache_kd.material import Material
+from cache_kd.models.checkpoint import fingerprint
+from cache_kd.objective import Objective
+from cache_kd.rundir import RunFolder
+from cache_kd.train_config import TrainConfig
+
+
+def about(config: TrainConfig, material: Material) -> dict[str, Any]:
+    """What the weights say of themselves: enough to use them as a teacher, and where they come from."""
+    return {
+        "model": config.student,
+        "classes": material.source.classes,
+        "channels": material.source.channels,
+        "normalise": material.normalise.model_dump(),
+        "method": config.label if config.base else None,
+        "composition": config.composition(),
+        "store_id": _store_ids(material),
+        "seed": config.seed,
+        "epochs": config.epochs,
+    }
+
+
+def summary(
+    config: TrainConfig, material: Material, student: nn.Module, run: RunFolder, device: torch.device
+) -> dict[str, Any]:
+    """What a finished run says: its figures, and everything they depend on."""
+    epochs = [line for line in run.metrics() if "epoch" in line]
+    accuracies = [line["accuracy"] for line in epochs if "accuracy" in line]
+    return {
+        "run": str(config.out),
+        "student": config.student,
+        "method": config.label,
+        "composition": config.composition(),
+        "teacher": _whence(config),
+        "store_id": _store_ids(material),
+        "epochs": config.epochs,
+        "seed": config.seed,
+        "parameters": sum(parameter.numel() for parameter in student.parameters()),
+        "weights": fingerprint(student),
+        "accuracy": accuracies[-1] if accuracies else None,
+        "best_accuracy": max(accuracies, default=None),
+        "agreement": epochs[-1].get("agreement"),
+        "calibration_error": epochs[-1].get("calibration_error"),
+        "seconds": sum(line["seconds"] for line in epochs),
+        "seconds_per_epoch": statistics.median(line["seconds"] for line in epochs),
+        "waiting": sum(line["waiting"] * line["seconds"] for line in epochs) / sum(line["seconds"] for line in epochs),
+        "environment": describe_environment(device),
+    }
+
+
+def _whence(config: TrainConfig) -> str:
+    """Where the teacher's logits come from."""
+    return "live" if config.live_teacher else "cached" if config.asks_a_teacher else "none"
+
+
+def _store_ids(material: Material) -> str | None:
+    return "+".join(store.manifest.store_id for store in material.stores) or None
+
+
+def announcement(
+    config: TrainConfig,
+    material: Material,
+    student: nn.Module,
+    objective: Objective,
+    device: torch.device,
+    first_epoch: int,
+) -> str:
+    """What the run will do, before it does it."""
+    parameters = sum(parameter.numel() for parameter in student.parameters())
+    brought = sum(parameter.numel() for parameter in objective.learned.parameters())
+    beside = f" + {brought:,} of {config.label}" if brought else ""
+    views = "a new view every epoch" if material.views is None else f"{material.views} views"
+    source = {"live": "live teacher", "cached": "cached logits", "none": "no teacher"}[_whence(config)]
+    teachers = f"{config.teachers.fold} of {len(config.store)} teachers, {source}" if len(config.store) > 1 else source
+    start = f", going on after epoch {first_epoch}" if first_epoch else ""
+    courses = "".join(f"\n{name} over the epochs: {course}" for name, course in config.courses().items())
+    return (
+        f"{config.student} ({parameters:,}{beside} parameters) · {config.label} · {teachers} · "
+        f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {device}{start}{courses}"
+    )
+
+
+def epoch_line(epoch: int, epochs: int, seconds: float, result: Evaluation | None) -> str:
+    """How far the student has come."""
+    figures = f" · accuracy {100 * result.accuracy:.2f} %" if result else ""
+    if result and result.agreement is not None:
+        figures += f" · agrees with the teacher on {100 * result.agreement:.2f} %"
+    return f"epoch {epoch}/{epochs}{figures} · {seconds:.1f} s"
