@@ -9,6 +9,7 @@ from cache_kd.config import Config
 from cache_kd.distill import Method, Published, compose, needs_of
 from cache_kd.errors import ConfigError
 from cache_kd.methods import make_method, published_for
+from cache_kd.outside import is_outside
 from cache_kd.schedule import Course
 
 Weight = Annotated[float, Field(ge=0)] | Course
@@ -65,7 +66,7 @@ class Composition(Config):
         if self.base is None:
             self._check_plain()
             return None
-        published = published_for(self.base, self.published) if self.published else Published()
+        published = self._published()
         method = compose(
             self._made(self.base, {**published.knobs, **self.knobs}, epoch),
             refine=self._lender(self.refine, self.refine_knobs, "refine_knobs", epoch),
@@ -79,7 +80,7 @@ class Composition(Config):
 
     def courses(self) -> dict[str, Course]:
         """Every number that changes over training, by its name."""
-        published = published_for(self.base, self.published) if self.base and self.published else Published()
+        published = self._published()
         values = {
             **{f"knobs.{name}": value for name, value in {**published.knobs, **self.knobs}.items()},
             **{f"refine_knobs.{name}": value for name, value in self.refine_knobs.items()},
@@ -97,6 +98,18 @@ class Composition(Config):
         """
         for epoch in range(1, epochs + 1 if self.courses() else 2):
             self.at(epoch)
+
+    def _published(self) -> Published:
+        """The authors' numbers that were asked for, beside the defaults, which are those for CIFAR."""
+        if self.base is None or self.published is None:
+            return Published()
+        numbers = published_for(self.base, self.published)
+        if numbers is None and (self.published != "cifar" or is_outside(self.base)):
+            raise ConfigError(
+                f"the authors of {self.base} published no numbers for {self.published}; leave --published out and set "
+                f"its knobs: kdcache methods {self.base} shows them."
+            )
+        return numbers or Published()
 
     def _made(self, name: str, knobs: Mapping[str, Any], epoch: int) -> Method:
         return make_method(

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cache_kd.description import Description, describe
 from cache_kd.distill import Method
 from cache_kd.distill.needs import reads_student
 from cache_kd.errors import ConfigError
 from cache_kd.look_page import Look, SeenMethod, SeenSample, SeenTerm, SeenView, Share, write_page
-from cache_kd.methods import Description, describe, make_method, names
+from cache_kd.methods import make_method, names
 from cache_kd.opened import OpenStore, open_store
 from cache_kd.targets import Target, entropy, pull_of, target_of
 from cache_kd.types import Labels, Logits, Pull, Samples

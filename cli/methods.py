@@ -21,7 +21,8 @@ def methods(name: str | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from cache_kd.cli.console import print_json, print_table
-    from cache_kd.methods import describe, in_words, names
+    from cache_kd.description import describe, in_words
+    from cache_kd.methods import names
 
     described = [describe(each) for each in ([name] if name else names())]
     if as_json:

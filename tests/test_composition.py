@@ -80,6 +80,7 @@ def test_every_epoch_is_tried_before_the_first():
         ({"published": "cifar"}, "published is given, but no method"),
         ({"method": "kd", "refine_knobs": {"tau": 1.0}}, "refine_knobs are given, but no method .* --refine"),
         ({"method": "atkd", "published": "imagenet"}, "authors of atkd published no numbers for imagenet"),
+        ({"method": "cache_kd.methods.mse:mse", "published": "cifar"}, "published no numbers for cifar"),
         ({"method": "normkd", "temperature": "lskd"}, "nothing of normkd would be left"),
     ],
 )

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from cache_kd.composition import Composition
-from cache_kd.methods import describe, names
+from cache_kd.description import describe
+from cache_kd.methods import names
 
 PAGE = (Path(__file__).parents[1] / "docs" / "methods.md").read_text(encoding="utf-8")
 COMMANDS = [

@@ -14,7 +14,7 @@ FLOORS = (
     GROUND,
     WINGS,
     {"methods", "evaluate", "rundir", "proof", "report", "targets"},
-    {"stream", "composition", "look_page"},
+    {"stream", "composition", "description", "look_page"},
     {"opened", "inspection", "objective"},
     {"siblings"},
     {"material", "train_config"},

@@ -40,21 +40,25 @@ class Needs:
 def needs_of(method: Method) -> Needs:
     """What the terms of `method` read.
 
-    Computed, not declared: a composition or a method from outside cannot forget to say it.
+    Computed, not declared: a composition or a method from outside cannot forget to say it. A method that cannot be
+    asked, because it was made for one number of classes, is taken to need everything.
     """
-    generator = torch.Generator().manual_seed(0)
-    student, teacher, others = (3 * torch.randn(ROWS, CLASSES, generator=generator).double() for _ in range(3))
-    labels = torch.randint(CLASSES, (ROWS,), generator=generator)
-    labels[::2] = teacher.argmax(dim=-1)[::2]
-    once = _per_sample(method, student, teacher, labels)
+    student, teacher, others, labels = _rows(method)
     # all but the last row of each view are exchanged; whoever looks only at its own row sees no difference there
-    kept = torch.zeros(ROWS, 1, dtype=torch.bool)
+    kept = torch.zeros(ROWS, 1, dtype=torch.bool, device=labels.device)
     kept[[ROWS // 2 - 1, ROWS - 1]] = True
-    in_company = _per_sample(method, student.where(kept, others), teacher.where(kept, others.flip(0)), labels)
+    try:
+        once = _per_sample(method, student, teacher, labels)
+        in_company = _per_sample(method, student.where(kept, others), teacher.where(kept, others.flip(0)), labels)
+        reads_teacher = _differ(once, _per_sample(method, student, others, labels))
+        reads_label = _differ(once, _per_sample(method, student, teacher, (labels + 1) % CLASSES))
+        reads_batch = _differ(once[kept[:, 0]], in_company[kept[:, 0]])
+    except (RuntimeError, IndexError):
+        reads_teacher = reads_label = reads_batch = True
     return Needs(
-        teacher=_differ(once, _per_sample(method, student, others, labels)),
-        label=_differ(once, _per_sample(method, student, teacher, (labels + 1) % CLASSES)),
-        batch=_differ(once[kept[:, 0]], in_company[kept[:, 0]]),
+        teacher=reads_teacher,
+        label=reads_label,
+        batch=reads_batch,
         views=method.views,
         head=method.head is not None,
         parameters=bool(modules_of(method)),
@@ -63,15 +67,23 @@ def needs_of(method: Method) -> Needs:
 
 def reads_student(method: Method) -> bool:
     """Whether a temperature of `method` depends on the student's logits."""
-    generator = torch.Generator().manual_seed(0)
-    student, other, teacher = (3 * torch.randn(ROWS, CLASSES, generator=generator).double() for _ in range(3))
-    labels = teacher.argmax(dim=-1)
+    student, teacher, other, labels = _rows(method)
     with torch.no_grad():
         pairs = [
             [term.temperature(seen, term.refine(student, teacher, labels), labels) for seen in (student, other)]
             for term in method.terms
         ]
     return any(_differ(first.teacher, second.teacher) for first, second in pairs)
+
+
+def _rows(method: Method) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Three kinds of logits and labels, where the parameters of the method are; the teacher is right on every other."""
+    device = next((own.device for module in modules_of(method) for own in module.parameters()), torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    first, second, third = (3 * torch.randn(ROWS, CLASSES, generator=generator).double() for _ in range(3))
+    labels = torch.randint(CLASSES, (ROWS,), generator=generator)
+    labels[::2] = second.argmax(dim=-1)[::2]
+    return first.to(device), second.to(device), third.to(device), labels.to(device)
 
 
 def _per_sample(method: Method, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:

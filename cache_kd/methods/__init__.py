@@ -3,15 +3,12 @@
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from cache_kd.distill import Method, Published, Role, lends, needs_of, roles_of
-from cache_kd.distill.compose import NOUN
+from cache_kd.distill import Method, Published
 from cache_kd.errors import ConfigError, did_you_mean
 from cache_kd.outside import is_outside, load_function
 
@@ -19,53 +16,6 @@ DATA_SETS = ("cifar", "imagenet")
 
 # Text never becomes a number; a type that pydantic does not know is checked with isinstance.
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """What a user wants to know of a method before training with it."""
-
-    name: str
-    paper: str  # authors, title, year and identifier: the first paragraph of the docstring
-    knobs: Mapping[str, Any]  # name -> default; None where a value must be given
-    weights: tuple[float, float] | None  # of labels and of terms; None where the knobs are not known
-    roles: tuple[Role, ...]  # what it does in its own way; an empty one is plain KD
-    lends: tuple[Role, ...]  # what other methods can borrow
-    fixed: Mapping[Role, str]  # what it cannot borrow, and why
-    needs: str  # what a training step must bring; asked of the method itself
-    published: Mapping[str, str]  # data set -> the authors' numbers, where not the knobs' defaults
-    text: str  # the whole docstring: formula, notes, knobs
-
-    @property
-    def reference(self) -> str:
-        """The paper in short: `Chi et al., 2023 (arXiv 2308.00520)`."""
-        paper = self.paper.partition(";")[0].rstrip(".")
-        found = re.search(r", ((?:[A-Za-z]+ )?(?:19|20)\d\d\b.*)$", paper)
-        return f"{paper.partition(',')[0]}, {found.group(1)}" if found else paper
-
-    @property
-    def usage(self) -> str:
-        """The knobs with their defaults: `tau=2.0`."""
-        shown = {
-            knob: f"{value:.6g}" if isinstance(value, float) else repr(value) for knob, value in self.knobs.items()
-        }
-        return ", ".join(knob if self.knobs[knob] is None else f"{knob}={shown[knob]}" for knob in self.knobs)
-
-    def facts(self) -> dict[str, str]:
-        """What the method says of itself beyond its text, in words."""
-        facts = {"Knobs": self.usage or "none"}
-        if self.weights is not None:
-            facts["Weights"] = f"{self.weights[0]:g} of the labels' cross-entropy, {self.weights[1]:g} of the method"
-        facts["Its own"] = in_words(self.roles) or "nothing: this is plain KD"
-        facts["Lends"] = in_words(self.lends) or "nothing"
-        facts |= {f"Keeps its {NOUN[role]}": why for role, why in self.fixed.items()}
-        facts["Needs"] = self.needs
-        return facts | {f"--published {data_set}": numbers for data_set, numbers in self.published.items()}
-
-
-def in_words(roles: tuple[Role, ...]) -> str:
-    """`refinement, divergence`."""
-    return ", ".join(NOUN[role] for role in roles)
 
 
 def names() -> list[str]:
@@ -86,7 +36,7 @@ def make_method(name: str, **knobs: Any) -> Method:
     Raises:
         ConfigError: the name or a knob is unknown, a value does not fit, or what comes back is no Method.
     """
-    factory = _factory(name)
+    factory = factory_of(name)
     parameters = inspect.signature(factory, eval_str=True).parameters
     usage = _usage(name, parameters)
     for knob in knobs:
@@ -102,60 +52,28 @@ def make_method(name: str, **knobs: Any) -> Method:
     return method
 
 
-def describe(name: str) -> Description:
-    """Paper, knobs, roles and needs of a method, read from its signature, its docstring and itself.
+def published_for(name: str, data_set: str) -> Published | None:
+    """What the authors of a method set for a data set, where it is not the default of its knobs.
+
+    It is the constant CIFAR or IMAGENET beside the method's function; None where there is none.
+
+    Args:
+        name: of the method.
+        data_set: one of `DATA_SETS`.
 
     Raises:
         ConfigError: no method has this name.
     """
-    factory = _factory(name)
-    text = inspect.getdoc(factory) or ""
-    parameters = inspect.signature(factory).parameters
-    complete = all(parameter.default is not parameter.empty for parameter in parameters.values())
-    method = make_method(name) if complete else None
-    return Description(
-        name=name,
-        paper=_first_paragraph(text),
-        knobs={
-            knob: None if parameter.default is parameter.empty else parameter.default
-            for knob, parameter in parameters.items()
-        },
-        weights=(method.hard_weight, method.soft_weight) if method else None,
-        roles=roles_of(method) if method else (),
-        lends=lends(method) if method else (),
-        fixed=method.fixed if method else {},
-        needs=str(needs_of(method)) if method else "not known before its knobs are",
-        published={of: str(numbers) for of in DATA_SETS if (numbers := _published(factory, of))},
-        text=text,
-    )
-
-
-def published_for(name: str, data_set: str) -> Published:
-    """What the authors of a method set for a data set, where it is not the default of its knobs.
-
-    Args:
-        name: of the method.
-        data_set: "cifar", for which the defaults are, or "imagenet".
-
-    Raises:
-        ConfigError: the authors published nothing for it.
-    """
-    numbers = _published(_factory(name), data_set)
-    if numbers is None and data_set != "cifar":
-        raise ConfigError(
-            f"the authors of {name} published no numbers for {data_set}; leave --published out and set its knobs: "
-            f"kdcache methods {name} shows them."
-        )
-    return numbers or Published()
-
-
-def _published(factory: Callable[..., Any], data_set: str) -> Published | None:
-    """The constant CIFAR or IMAGENET beside the method's function."""
-    numbers = getattr(inspect.getmodule(factory), data_set.upper(), None)
+    numbers = getattr(inspect.getmodule(factory_of(name)), data_set.upper(), None)
     return numbers if isinstance(numbers, Published) else None
 
 
-def _factory(name: str) -> Callable[..., Any]:
+def factory_of(name: str) -> Callable[..., Any]:
+    """The function that makes a method.
+
+    Raises:
+        ConfigError: no method has this name.
+    """
     if is_outside(name):
         return load_function(name, purpose="a method")
     if name not in names():
@@ -186,7 +104,3 @@ def _usage(name: str, parameters: Mapping[str, inspect.Parameter]) -> str:
         for knob, parameter in parameters.items()
     )
     return f"{name}({', '.join(knobs)})"
-
-
-def _first_paragraph(text: str) -> str:
-    return " ".join(text.partition("\n\n")[0].split())

@@ -38,7 +38,8 @@ def test_help_and_import_do_not_load_torch():
 
 
 def test_methods_lists_every_method_with_what_it_needs(kdcache):
-    from cache_kd.methods import describe, names
+    from cache_kd.description import describe
+    from cache_kd.methods import names
 
     code, out, _ = kdcache("methods", "--json")
     assert code == 0

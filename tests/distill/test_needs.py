@@ -33,6 +33,17 @@ def test_a_method_from_outside_cannot_forget_to_say_it():
     assert needs.teacher
 
 
+def test_a_method_for_one_number_of_classes_is_taken_to_need_everything():
+    weights = torch.ones(100)
+
+    def weighted(student, teacher, labels):
+        return kl(student * weights, teacher * weights, labels)
+
+    term = Term(refine=keep, temperature=Constant(1.0), divergence=weighted)
+    needs = needs_of(Method(name="hundred", terms=(term,), hard_weight=1.0, soft_weight=1.0))
+    assert (needs.teacher, needs.label, needs.batch) == (True, True, True)
+
+
 def test_what_a_step_must_bring_is_in_words():
     assert str(needs_of(make_method("mlld"))) == "all logits, the batch, 2 views"
     assert str(needs_of(make_method("dhkd"))) == "all logits, a second head"
