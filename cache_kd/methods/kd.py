@@ -15,7 +15,7 @@ def kd(tau: Positive = 4.0) -> Method:
     tau^2 KL(softmax(v / tau) || softmax(s / tau)), with s the student's and v the teacher's logits.
 
     The paper prescribes no numbers; these are the customary baseline's. The LSKD authors' code runs "KD" with
-    temperature 2 and weight 9, which is another baseline.
+    tau = 2 and a soft weight of 9, which is another baseline.
 
     Args:
         tau: temperature of both sides, > 0.

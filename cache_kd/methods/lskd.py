@@ -13,7 +13,8 @@ def lskd(tau: Positive = 2.0) -> Method:
     tau^2 KL(softmax(z(v) / tau) || softmax(z(s) / tau)), with z the z-score over the classes.
 
     The paper's Algorithm 1 divides by the deviation over n, its code by the one over n - 1 (5 % apart at 10
-    classes) plus 1e-7; here as in the code. Lent to `dkd` or `rld`, the authors also multiply their weights by
+    classes) plus 1e-7; here as in the code. The paper's is tau sqrt((n - 1) / n) with n / (n - 1) times the soft
+    weight. Lent to `dkd` or `rld`, the authors also multiply their weights by
     9: alpha = 9, beta = 72.
 
     Args:
