@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from cache_kd.device import describe_environment
-from cache_kd.errors import ModelError, SourceError, StoreMismatch
+from cache_kd.errors import ConfigError, ModelError, SourceError, StoreMismatch
 from cache_kd.models.normalise import Normalise
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.proof import Check, PixelProof
@@ -18,7 +18,7 @@ from cache_kd.sources.open import open_source
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader, StoredView
-from cache_kd.stream import RowsOfLogits, TeacherRows, ViewStream, epoch_order
+from cache_kd.stream import RowsOfLogits, TeacherRows, ViewStream, epoch_order, epoch_views
 from cache_kd.types import Images, Labels, Logits
 from cache_kd.views import Recipe, make_recipe
 
@@ -79,12 +79,19 @@ class OpenStore:
         """What gives the logits of any samples in one view."""
         return self._view(view).rows
 
-    def dataset(self, epoch: int, *, batch_size: int = 128, seed: int = 0, check: Check = "sample") -> "EpochOfStore":
-        """The batches of one epoch as a torch data set of (images, labels, teacher logits)."""
-        return EpochOfStore(self, epoch, batch_size, seed, check)
+    def dataset(
+        self, epoch: int, *, batch_size: int = 128, seed: int = 0, views: int = 1, check: Check = "sample"
+    ) -> "EpochOfStore":
+        """The batches of one epoch as a torch data set of (images, labels, teacher logits); see `loader`."""
+        if not 1 <= views <= self.views:
+            raise ConfigError(
+                f"{self.reader.path} has {self.views} view(s) of each sample; {views} were asked for in a batch. "
+                f"Dump with --views {views} or more."
+            )
+        return EpochOfStore(self, epoch, batch_size, seed, views, check)
 
     def loader(
-        self, epoch: int, *, batch_size: int = 128, seed: int = 0, check: Check = "sample"
+        self, epoch: int, *, batch_size: int = 128, seed: int = 0, views: int = 1, check: Check = "sample"
     ) -> DataLoader[tuple[Images, Labels, Logits]]:
         """A torch loader over `dataset`: call it once per epoch; epoch e shows view e mod V.
 
@@ -92,9 +99,15 @@ class OpenStore:
             epoch: from 0; decides the view and the order.
             batch_size: samples per batch; the last batch may be short.
             seed: of the order; the views have the store's own seed.
+            views: of each sample in a batch, for methods that take two: the rows are then all samples of the first
+                view, then all of the second, and epoch e shows the next `views` of them.
             check: how many rows' pixels are compared with the store's digests.
+
+        Raises:
+            ConfigError: the store has fewer views.
         """
-        return DataLoader(self.dataset(epoch, batch_size=batch_size, seed=seed, check=check), batch_size=None)
+        dataset = self.dataset(epoch, batch_size=batch_size, seed=seed, views=views, check=check)
+        return DataLoader(dataset, batch_size=None)
 
     @cached_property
     def _kept(self) -> dict[int, StoredView]:
@@ -112,10 +125,10 @@ class OpenStore:
 class EpochOfStore(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
     """Yields whole batches: images float32 [b, c, h, w] normalised, labels int64 [b], teacher logits float32 [b, k]."""
 
-    def __init__(self, store: OpenStore, epoch: int, batch_size: int, seed: int, check: Check) -> None:
+    def __init__(self, store: OpenStore, epoch: int, batch_size: int, seed: int, views: int, check: Check) -> None:
         super().__init__()
         self._store = store
-        self._epoch = epoch
+        self._views = epoch_views(epoch, views, store.views)
         self._order = epoch_order(len(store.source), batch_size, seed=seed, epoch=epoch)
         self._check = check
 
@@ -123,8 +136,7 @@ class EpochOfStore(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        view = self._epoch % self._store.views
-        for batch in self._store.stream(check=self._check).batches(self._order, (view,)):
+        for batch in self._store.stream(check=self._check).batches(self._order, self._views):
             yield self._store.normalise(batch.pixels), batch.labels, batch.teachers[0]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from cache_kd.ahead import ahead
 from cache_kd.proof import PixelProof
 from cache_kd.sources.source import Source
-from cache_kd.types import LabelArray, LogitArray, Pixels, Samples
+from cache_kd.types import LabelArray, LogitArray, Order, Pixels, Samples
 from cache_kd.views import Recipe, permutation, render_view
 
 RowsOfLogits = Callable[[Samples], LogitArray]
@@ -33,13 +33,28 @@ class Batch:
     teachers: tuple[Tensor, ...]  # float32 [views x samples, classes] each, one per store
 
 
-def epoch_order(samples: int, batch_size: int, *, seed: int, epoch: int) -> list[Samples]:
+def epoch_order(samples: int, batch_size: int, *, seed: int, epoch: int) -> Order:
     """The batches of one epoch: a keyed permutation of all samples, cut in order; the last may be short.
 
     A pure function, so a resumed run sees the batches that the interrupted one would have seen.
     """
     order = permutation(seed, "epoch order", samples, epoch)
     return [order[start : start + batch_size] for start in range(0, samples, batch_size)]
+
+
+def epoch_views(epoch: int, count: int, stored: int | None) -> tuple[int, ...]:
+    """The views of one epoch: one after the other, and round again where a store has no more.
+
+    >>> epoch_views(0, 1, 4), epoch_views(5, 1, 4), epoch_views(1, 2, 4), epoch_views(1, 2, 3)
+    ((0,), (1,), (2, 3), (2, 0))
+
+    Args:
+        epoch: from 0.
+        count: views of each sample in a batch.
+        stored: views in the store, at least `count`; None for new ones in every epoch.
+    """
+    views = range(epoch * count, (epoch + 1) * count)
+    return tuple(views if stored is None else (view % stored for view in views))
 
 
 def render_part(part: str, source: Source, recipe: Recipe, seed: int, samples: Samples, view: int) -> Pixels:
@@ -68,7 +83,7 @@ class ViewStream:
     proof: PixelProof | None = None
     pin: bool = False
 
-    def batches(self, order: list[Samples], views: tuple[int, ...]) -> Iterator[Batch]:
+    def batches(self, order: Order, views: tuple[int, ...]) -> Iterator[Batch]:
         """One batch per entry of `order`, each with all of `views`, made ahead in a thread."""
         labels = self.source.labels()
         rows = [[teacher(view) for view in views] for teacher in self.teachers]

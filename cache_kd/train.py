@@ -21,7 +21,7 @@ from cache_kd.opened import open_stored_teacher
 from cache_kd.progress import Progress, Silent
 from cache_kd.rundir import RunFolder
 from cache_kd.sources.source import SourceSpec
-from cache_kd.stream import Batch, epoch_order, render_part
+from cache_kd.stream import Batch, epoch_order, epoch_views, render_part
 from cache_kd.train_config import Data as Data
 from cache_kd.train_config import LiveTeacher as LiveTeacher
 from cache_kd.train_config import Optimiser as Optimiser
@@ -93,7 +93,7 @@ def _train_epoch(
 ) -> float:
     """One pass over the samples; the seconds that the step waited for its batch."""
     order = epoch_order(len(material.source), config.batch_size, seed=config.seed, epoch=epoch)
-    views = _views(objective, material, epoch)
+    views = epoch_views(epoch, objective.views, material.views)
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     waiting = Stopwatch()
     student.train()
@@ -118,12 +118,6 @@ def _train_epoch(
                 run.log(step=global_step, position=position, lr=optimiser.param_groups[0]["lr"], **values)
             advance(len(batch.samples))
     return waiting.seconds
-
-
-def _views(objective: Objective, material: Material, epoch: int) -> tuple[int, ...]:
-    """The views of an epoch: one after the other, and round again where a store has no more."""
-    views = range(epoch * objective.views, (epoch + 1) * objective.views)
-    return tuple(views if material.views is None else (view % material.views for view in views))
 
 
 def _check_views(objective: Objective, material: Material) -> None:
