@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from cache_kd.config import Config
-from cache_kd.distill import Method, Published, compose, needs_of
+from cache_kd.distill import Method, Published, compose, lends, needs_of
+from cache_kd.distill.compose import NOUN
 from cache_kd.errors import ConfigError
 from cache_kd.methods import make_method, published_for
 from cache_kd.outside import is_outside
@@ -28,6 +29,24 @@ class Composition(Config):
     hard_weight: Weight | None = None  # None: the method's
     soft_weight: Weight | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _taken_apart(cls, values: Any) -> Any:
+        """`method="dkd+normkd"` is `method="dkd", temperature="normkd"`: each lends the one role that it can lend."""
+        if not isinstance(values, dict) or not isinstance(values.get("method"), str):
+            return values
+        base, *lenders = values["method"].split("+")
+        borrowed: dict[str, str] = {}
+        for lender in lenders:
+            roles = lends(make_method(lender))
+            if len(roles) != 1:
+                able = "no role" if not roles else "several roles"
+                raise ConfigError(f"{values['method']}: {lender} can lend {able}; use --refine or --temperature.")
+            if values.get(roles[0]) or roles[0] in borrowed:
+                raise ConfigError(f"{values['method']}: there is more than one {NOUN[roles[0]]}; leave one out.")
+            borrowed[roles[0]] = lender
+        return {**values, "method": base, **borrowed}
 
     @property
     def base(self) -> str | None:

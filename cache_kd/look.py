@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cache_kd.description import Description, describe
-from cache_kd.distill import Method
+from cache_kd.composition import Composition
+from cache_kd.description import describe
+from cache_kd.distill import Method, needs_of
 from cache_kd.distill.needs import reads_student
 from cache_kd.errors import ConfigError
 from cache_kd.look_page import Look, SeenMethod, SeenSample, SeenTerm, SeenView, Share, write_page
-from cache_kd.methods import make_method, names
+from cache_kd.methods import names
 from cache_kd.opened import OpenStore, open_store
 from cache_kd.targets import Target, entropy, pull_of, target_of
 from cache_kd.types import Labels, Logits, Pull, Samples
@@ -45,7 +46,7 @@ def look(
         path: of the store.
         out: of the page; a file there is replaced.
         samples: of each kind in `KINDS`.
-        methods: names; None for all that come with the package, kd first.
+        methods: names, or compositions such as `dkd+normkd`; None for all that come with the package, kd first.
         seed: of what is drawn: all kinds but the most confusing.
         data: where the images are now, if they moved.
         root: the folder of a torchvision data set, if it moved.
@@ -55,7 +56,7 @@ def look(
     """
     if out.is_dir():
         raise ConfigError(f"{out} is a folder; the page needs the name of a file. Pass --out {out / 'look.html'}.")
-    made = {name: make_method(name) for name in (_all() if methods is None else methods)}
+    made = {name: _made(name) for name in (_all() if methods is None else methods)}
     store = open_store(path, data=data, root=root)
     scanned = _evenly(len(store.source), SCANNED)
     logits, labels = _batch(store, scanned, 0)
@@ -74,6 +75,13 @@ def look(
     )
     write_page(out, seen)
     return seen
+
+
+def _made(name: str) -> Method:
+    """A method, or a composition such as `dkd+normkd`."""
+    method = Composition(method=name).at(1)
+    assert method is not None
+    return method
 
 
 def _all() -> list[str]:
@@ -163,7 +171,9 @@ def _views(store: OpenStore, numbers: Samples) -> Iterator[list[SeenView]]:
 class _Answer:
     """What a method says about a whole batch, the chosen samples first."""
 
-    described: Description
+    name: str
+    reference: str
+    needs: str
     reads_student: bool
     targets: list[Target]
     pull: Pull
@@ -175,7 +185,9 @@ def _ask(name: str, method: Method, batches: Sequence[tuple[Logits, Labels]]) ->
     teacher = torch.cat([logits for logits, _ in shown])
     labels = torch.cat([of_view for _, of_view in shown])
     return _Answer(
-        described=describe(name),
+        name=name,
+        reference="; ".join(describe(part).reference for part in name.split("+")),
+        needs=str(needs_of(method)),
         reads_student=reads_student(method),
         targets=[target_of(term, teacher, labels, name=method.name) for term in method.terms],
         pull=pull_of(method, teacher, labels),
@@ -188,9 +200,9 @@ def _method(answer: _Answer, classes: "_Classes", row: int) -> SeenMethod:
     pull = answer.pull[row]
     largest = float(pull.abs().max())
     return SeenMethod(
-        name=answer.described.name,
-        reference=answer.described.reference,
-        needs=answer.described.needs,
+        name=answer.name,
+        reference=answer.reference,
+        needs=answer.needs,
         reads_student=answer.reads_student,
         terms=tuple(dict.fromkeys(terms)),  # equal ones once
         silent=tuple(target.caption for target in own if bool(target.left_out[row].all())),

@@ -32,11 +32,12 @@ def look(
 
     Shown are samples on which the teacher is right, wrong, most confused, and some at random: their views, the
     teacher's probabilities, and for each method its temperature, its target and which classes it pushes up or
-    down. A method of your own is named package.module:function. With --json the numbers go to stdout too.
+    down. A method of your own is named package.module:function, a composition dkd+normkd. With --json the numbers
+    go to stdout too.
 
     \b
     Example:
-      kdcache look stores/resnet20 --methods kd,normkd,rld --out look.html
+      kdcache look stores/resnet20 --methods kd,rld,dkd+normkd --out look.html
     """
     from cache_kd.cli.console import print_json
     from cache_kd.look import look as run

@@ -30,7 +30,9 @@ from cache_kd.cli.options import (
     "--student", default=None, help="Model to train: resnet8, wrn_16_2, a torchvision name, package.module:function."
 )
 @click.option(
-    "--method", default=None, help="kd, rld, ... (kdcache methods), package.module:function; without it, cross-entropy."
+    "--method",
+    default=None,
+    help="kd, rld, dkd+normkd, ... (kdcache methods), package.module:function; without it, cross-entropy.",
 )
 @click.option("--refine", default=None, help="A method that lends what it imitates: la corrects the teacher.")
 @click.option("--temperature", default=None, help="A method that lends its temperature: normkd, lskd, atkd, dtd, ...")

@@ -21,6 +21,12 @@ def test_a_borrowed_role_without_a_method_makes_kd():
     assert composition.at(1).name == "kd+la+dtd"
 
 
+def test_a_name_with_pluses_says_it_in_one_word():
+    short = Composition(method="dkd+la+normkd", temperature_knobs={"tau": 0.5})
+    assert short == Composition(method="dkd", refine="la", temperature="normkd", temperature_knobs={"tau": 0.5})
+    assert Composition(method=short.label) == Composition(method="dkd", refine="la", temperature="normkd")
+
+
 def test_knobs_reach_the_method_they_are_for():
     composition = Composition(
         method="dkd", knobs={"alpha": 4.0, "beta": 5.0}, temperature="normkd", temperature_knobs={"tau": 0.5}
@@ -81,6 +87,10 @@ def test_every_epoch_is_tried_before_the_first():
         ({"method": "kd", "refine_knobs": {"tau": 1.0}}, "refine_knobs are given, but no method .* --refine"),
         ({"method": "atkd", "published": "imagenet"}, "authors of atkd published no numbers for imagenet"),
         ({"method": "cache_kd.methods.mse:mse", "published": "cifar"}, "published no numbers for cifar"),
+        ({"method": "kd+rld"}, "kd\\+rld: rld can lend no role"),
+        ({"method": "kd+normkd+lskd"}, "more than one temperature"),
+        ({"method": "kd+normkd", "temperature": "lskd"}, "more than one temperature"),
+        ({"method": "kd+nromkd"}, "did you mean 'normkd'"),
         ({"method": "normkd", "temperature": "lskd"}, "nothing of normkd would be left"),
     ],
 )

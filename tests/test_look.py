@@ -55,6 +55,14 @@ def batch():
     return logits, labels
 
 
+def test_a_composition_is_a_method_like_any_other(stores, tmp_path):
+    seen = look(stores["float32"], out=tmp_path / "look.html", samples=1, methods=["normkd", "dkd+normkd"])
+    alone, composed = seen.samples[0].methods
+    assert composed.reference == "Zhao et al., CVPR 2022 (arXiv 2203.08679); Chi et al., 2023 (arXiv 2308.00520)"
+    assert composed.needs == "all logits, the label"
+    assert {term.tau for term in composed.terms} == {alone.terms[0].tau}
+
+
 def test_every_kind_of_sample_is_what_it_says(seen, stored):
     logits, labels = stored
     of_kind = {kind: [sample.number for sample in seen.samples if sample.kind == kind] for kind in seen.kinds}
