@@ -19,7 +19,7 @@ from cache_kd.dump import DumpConfig, dump
 from cache_kd.models.teacher import load_teacher
 from cache_kd.sources.open import open_source
 from cache_kd.sources.source import SourceSpec
-from cache_kd.views import make_recipe, render_view
+from cache_kd.views import make_recipe
 
 
 def main() -> None:
@@ -56,8 +56,7 @@ def main() -> None:
         def bare_loop() -> None:
             for start in range(0, len(source), 256):
                 samples = np.arange(start, min(start + 256, len(source)))
-                pixels = render_view(recipe, 0, source.images(samples), samples, 0)
-                teacher.logits(torch.from_numpy(pixels))
+                teacher.logits(recipe.view(source, 0, samples, 0))
 
         timings = interleave({"dump": whole_dump, "bare loop": bare_loop}, arguments.rounds)
     report(f"dump of {arguments.rows} rows, {arguments.teacher}", timings, over="bare loop", json=arguments.json)

@@ -23,7 +23,7 @@ from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
 from cache_kd.store.writer import Writer
 from cache_kd.stream import render_part
-from cache_kd.types import Digests, Pixels, Samples
+from cache_kd.types import Digests, Samples, ViewTensor
 from cache_kd.views import Recipe, digests, make_recipe
 
 
@@ -109,7 +109,7 @@ class Rendered(NamedTuple):
     """One batch of one view, ready for the teacher."""
 
     samples: Samples
-    pixels: Pixels
+    pixels: ViewTensor
 
 
 def _parts(config: DumpConfig) -> dict[str, SourceSpec]:
@@ -125,9 +125,9 @@ def _shard(
     """The logits and pixel digests of one shard; rendering runs ahead of the teacher in a thread."""
     logits, pixel_digests = [], []
     for batch in ahead(_rendered(shard, source, recipe, config)):
-        rows = teacher.logits(torch.from_numpy(batch.pixels))
+        rows = teacher.logits(batch.pixels)
         logits.append(rows.cpu())
-        pixel_digests.append(digests(batch.pixels))
+        pixel_digests.append(digests(batch.pixels.numpy()))
         advance(len(batch.samples))
     together = torch.cat(logits)
     _check_logits(together, shard, source.classes)

@@ -12,8 +12,8 @@ from torch import Tensor
 from cache_kd.ahead import ahead
 from cache_kd.proof import PixelProof
 from cache_kd.sources.source import Source
-from cache_kd.types import LabelArray, LogitArray, Order, Pixels, Samples
-from cache_kd.views import Recipe, permutation, render_view
+from cache_kd.types import LabelArray, LogitArray, Order, Samples, ViewTensor
+from cache_kd.views import Recipe, permutation
 
 RowsOfLogits = Callable[[Samples], LogitArray]
 TeacherRows = Callable[[int], RowsOfLogits]  # view number -> the logits of any samples in it
@@ -57,10 +57,11 @@ def epoch_views(epoch: int, count: int, stored: int | None) -> tuple[int, ...]:
     return tuple(views if stored is None else (view % stored for view in views))
 
 
-def render_part(part: str, source: Source, recipe: Recipe, seed: int, samples: Samples, view: int) -> Pixels:
+def render_part(part: str, source: Source, recipe: Recipe, seed: int, samples: Samples, view: int) -> ViewTensor:
     """What a teacher sees of some samples: keyed views of the `train` part, plain views of the `test` part."""
-    pictures = source.images(samples)
-    return recipe.evaluate(pictures) if part == "test" else render_view(recipe, seed, pictures, samples, view)
+    if part == "test":
+        return torch.from_numpy(np.ascontiguousarray(recipe.evaluate(source.images(samples))))
+    return recipe.view(source, seed, samples, view)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,19 +97,21 @@ class ViewStream:
         return Batch(
             samples=samples,
             views=views,
-            pixels=self._tensor(_stacked(pixels)),
+            pixels=self._pinned(pixels[0] if len(pixels) == 1 else torch.cat(pixels)),
             labels=self._tensor(np.tile(labels[samples], len(views))),
             teachers=tuple(self._tensor(_stacked([of_view(samples) for of_view in teacher])) for teacher in rows),
         )
 
-    def _pixels(self, samples: Samples, view: int) -> Pixels:
+    def _pixels(self, samples: Samples, view: int) -> ViewTensor:
         pixels = render_part("train", self.source, self.recipe, self.seed, samples, view)
         if self.proof is not None:
-            self.proof(pixels, samples, view)
+            self.proof(pixels.numpy(), samples, view)
         return pixels
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(array)
+        return self._pinned(torch.from_numpy(array))
+
+    def _pinned(self, tensor: Tensor) -> Tensor:
         return tensor.pin_memory() if self.pin else tensor
 
 

@@ -151,7 +151,7 @@ def _folded(config: TrainConfig, logits: tuple[Tensor, ...], global_step: int) -
 def _example(material: Material, device: torch.device) -> Tensor:
     """Two normalised views, to see what passes through a student."""
     pixels = render_part("train", material.source, material.recipe, material.stream.seed, np.arange(2), 0)
-    return material.normalise(torch.from_numpy(pixels).to(device))
+    return material.normalise(pixels.to(device))
 
 
 def _material(config: TrainConfig, device: torch.device) -> Material:

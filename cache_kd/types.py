@@ -18,6 +18,13 @@ Scalar = Float[Tensor, ""]  # one number for a whole batch
 Tau = Float[Tensor, "#batch 1"]  # one temperature per sample, or one for the whole batch, > 0
 Images = Float[Tensor, "batch channels height width"]  # normalised, what a model takes
 
+# torch, between a recipe and the model's door, on any device
+PixelTensor = UInt8[Tensor, "batch height width channels"]  # pictures of one size; the last axis is the channels
+ViewTensor = UInt8[Tensor, "batch view_height view_width channels"]  # what a recipe makes of pictures
+SampleTensor = Int64[Tensor, "batch"]  # row numbers in a source
+WordTensor = Int64[Tensor, "batch words"]  # keyed random words, 0 <= word < 2**32, one row per sample
+KnobTensor = Int64[Tensor, "batch knobs"]  # resolved parameters, one view per row
+
 # numpy, between disk and model
 Samples = Int64[np.ndarray, "batch"]  # row numbers in a source, never positions in a shuffled stream
 Order = list[Int64[np.ndarray, " _"]]  # the batches of an epoch, row numbers each; the last may be short
@@ -29,6 +36,8 @@ AnyPicture = UInt8[np.ndarray, "_ _ _"]  # height, width, channels; those of one
 Pictures = Pixels | list[AnyPicture]  # what a source gives: one array where all have one size
 View = UInt8[np.ndarray, "view_height view_width channels"]  # a rendered picture, of another size perhaps
 Views = UInt8[np.ndarray, "batch view_height view_width channels"]  # what a recipe makes of pictures
+Sizes = Int64[np.ndarray, "batch 2"]  # height and width of each picture
+Knobs = Int64[np.ndarray, "batch knobs"]  # resolved parameters, one view per row; who draws them names the columns
 Digests = UInt32[np.ndarray, "batch"]  # crc32 of the pixels of one view each
 Words = UInt32[np.ndarray, "batch words"]  # keyed random words, one row per sample
 LogitArray = Float32[np.ndarray, "batch classes"]  # logits as a store decodes them

@@ -83,12 +83,12 @@ def verify(
     with progress.task("verify", rows, "rows") as advance:
         for part, view, samples in _picked(manifest, rows, seed):
             pixels = render_part(part, sources[part], recipe, manifest.seed, samples, view)
-            again = teacher.logits(torch.from_numpy(pixels)).cpu()
+            again = teacher.logits(pixels).cpu()
             stored = torch.from_numpy(reader.view(part, view).rows(samples))
             allowed = torch.from_numpy(make_codec(manifest.codec).error_bound(again))
             allowed = allowed + RERUN_TOLERANCE[teacher.precision] * again.abs().amax(1)
             difference = (stored - again).abs().amax(1)
-            same = digests(pixels) == reader.digests(part, view)[samples]
+            same = digests(pixels.numpy()) == reader.digests(part, view)[samples]
             for row, sample in enumerate(samples):
                 excess = float(difference[row] - allowed[row])
                 outcomes.append(_Row(excess, float(difference[row]), bool(same[row]), (part, int(sample), view)))

@@ -33,15 +33,15 @@ def test_a_store_holds_the_teachers_logits_of_every_view(stores, images, teacher
     from cache_kd.models.teacher import load_teacher
     from cache_kd.sources.open import open_source
     from cache_kd.sources.source import SourceSpec
-    from cache_kd.views import make_recipe, render_view
+    from cache_kd.views import make_recipe
 
     reader = Reader.open(stores["float32"])
     source = open_source(SourceSpec(data=str(images)))
     teacher = load_teacher("resnet8x0.5", teacher_weights, classes=10, channels=1, device=torch.device("cpu"))
     samples = np.array([3, 400, 17])
     for view in (0, 1):
-        pixels = render_view(make_recipe("cifar"), 0, source.images(samples), samples, view)
-        expected = teacher.logits(torch.from_numpy(pixels)).numpy()
+        pixels = make_recipe("cifar").view(source, 0, samples, view)
+        expected = teacher.logits(pixels).numpy()
         np.testing.assert_allclose(reader.view("train", view).rows(samples), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(reader.labels("train"), source.labels())
     test = open_source(SourceSpec(data=str(images), split="test"))

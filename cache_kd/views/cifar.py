@@ -1,22 +1,23 @@
 """The augmentation of the CIFAR literature: zero-pad, crop back to the image's own size, flip."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
+import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cache_kd.types import Pictures, Pixels, Views, Words
+from cache_kd.types import Knobs, KnobTensor, Pictures, Pixels, PixelTensor, Sizes, Views, ViewTensor, Words
+from cache_kd.views.frame import Frame, one_size
 from cache_kd.views.philox import below
-from cache_kd.views.recipe import Knobs, Recipe, Sizes, one_size
 
 # pictures at a time: scratch space then stays in the cache and on the heap. At 512 pictures of 32x32x3 this takes
 # 1.6 us each, all at once 7 us, most of it for fresh pages from the kernel
 BLOCK = 64
 
 
-class Cifar(Recipe):
+class Cifar(Frame):
     """Zero-pad by `pad` pixels on every side, crop at random, mirror half of the views left to right.
 
     Any size and number of channels, but one size for all images. Knobs: top, left, mirrored.
@@ -25,7 +26,10 @@ class Cifar(Recipe):
     name: Literal["cifar"] = "cifar"
     pad: Annotated[int, Field(ge=0)] = 4
 
-    word_count: ClassVar[int] = 3
+    @property
+    def word_count(self) -> int:
+        """Top, left, mirrored."""
+        return 3
 
     def draw(self, words: Words, sizes: Sizes) -> Knobs:
         """Top and left 0 … 2 `pad`, mirrored 0 or 1: each uniform, independent of the size."""
@@ -38,6 +42,16 @@ class Cifar(Recipe):
         pixels = one_size(pictures, self.name)
         starts = range(0, len(pixels), BLOCK)
         return np.concatenate([self._block(pixels[at : at + BLOCK], knobs[at : at + BLOCK]) for at in starts])
+
+    def render_tensor(self, pixels: PixelTensor, knobs: KnobTensor) -> ViewTensor:
+        """One gather of whole pixels from the padded pictures."""
+        batch, height, width, _ = pixels.shape
+        padded = torch.nn.functional.pad(pixels, (0, 0, self.pad, self.pad, self.pad, self.pad))
+        top, left, mirrored = knobs.T[:, :, None]
+        row = top + torch.arange(height, device=pixels.device)
+        column = torch.arange(width, device=pixels.device)
+        column = left + torch.where(mirrored > 0, width - 1 - column, column)
+        return padded[torch.arange(batch, device=pixels.device)[:, None, None], row[:, :, None], column[:, None, :]]
 
     def evaluate(self, pictures: Pictures) -> Views:
         """The pictures themselves."""

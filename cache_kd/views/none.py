@@ -1,19 +1,22 @@
 """No augmentation: every view is the image itself."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 
-from cache_kd.types import Pictures, Views, Words
-from cache_kd.views.recipe import Knobs, Recipe, Sizes, one_size
+from cache_kd.types import Knobs, KnobTensor, Pictures, PixelTensor, Sizes, Views, ViewTensor, Words
+from cache_kd.views.frame import Frame, one_size
 
 
-class Unchanged(Recipe):
+class Unchanged(Frame):
     """The image as the source gives it; all images must have one size. No knobs."""
 
     name: Literal["none"] = "none"
 
-    word_count: ClassVar[int] = 0
+    @property
+    def word_count(self) -> int:
+        """None."""
+        return 0
 
     def draw(self, words: Words, sizes: Sizes) -> Knobs:
         """Nothing to decide."""
@@ -24,6 +27,11 @@ class Unchanged(Recipe):
         """The pictures themselves."""
         del knobs
         return one_size(pictures, self.name)
+
+    def render_tensor(self, pixels: PixelTensor, knobs: KnobTensor) -> ViewTensor:
+        """The pictures themselves."""
+        del knobs
+        return pixels
 
     def evaluate(self, pictures: Pictures) -> Views:
         """The pictures themselves."""

@@ -4,9 +4,10 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from cache_kd.types import Samples, Words
+from cache_kd.types import Samples, SampleTensor, Words, WordTensor
 
 LOW = 0xFFFFFFFF  # the low 32 bits
 WORDS_PER_BLOCK = 4
@@ -37,6 +38,14 @@ def words(seed: int, purpose: str, samples: Samples, view: int, count: int) -> W
     return np.stack(block_words, axis=-1).astype(np.uint32).reshape(len(samples), -1)[:, :count]
 
 
+def word_tensor(seed: int, purpose: str, samples: SampleTensor, view: int, count: int) -> WordTensor:
+    """The very words of `words`, computed by torch on the device of `samples`, as int64 0 <= word < 2**32."""
+    blocks = torch.arange(-(-count // WORDS_PER_BLOCK), device=samples.device)
+    rows = samples[:, None].expand(-1, len(blocks))
+    counter = (rows & LOW, rows >> 32, torch.full_like(rows, view), blocks.expand_as(rows))
+    return torch.stack(philox4x32(counter, _key(seed, purpose)), -1).flatten(1)[:, :count]
+
+
 def below(random: NDArray[np.uint32], limit: int | NDArray[np.int64]) -> NDArray[np.int64]:
     """Integers 0 <= i < `limit`, one per word; uneven by at most `limit` / 2**32.
 
@@ -60,16 +69,18 @@ def permutation(seed: int, purpose: str, n: int, epoch: int) -> Samples:
     return np.argsort(pairs[:, 0] << 32 | pairs[:, 1], kind="stable").astype(np.int64)
 
 
-def philox4x32(
-    counter: tuple[NDArray[np.integer[Any]], ...], key: tuple[int, int]
-) -> tuple[NDArray[np.integer[Any]], ...]:
-    """The bijection itself, on four 32-bit counter words held in uint64 arrays of one shape."""
+def philox4x32(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
+    """The bijection itself, on four 32-bit counter words held in uint64 arrays or int64 tensors of one shape.
+
+    A product of two 32-bit numbers fills all 64 bits: in int64 it wraps to the same bits, and masking after the
+    shift takes away the sign.
+    """
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(ROUNDS):
         product0, product1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
-        c0, c1 = (product1 >> 32) ^ c1 ^ k0, product1 & LOW
-        c2, c3 = (product0 >> 32) ^ c3 ^ k1, product0 & LOW
+        c0, c1 = (product1 >> 32) & LOW ^ c1 ^ k0, product1 & LOW
+        c2, c3 = (product0 >> 32) & LOW ^ c3 ^ k1, product0 & LOW
         k0, k1 = k0 + KEY_STEPS[0] & LOW, k1 + KEY_STEPS[1] & LOW
     return c0, c1, c2, c3
 

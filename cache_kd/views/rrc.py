@@ -3,7 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,9 @@ from PIL import Image
 from pydantic import AfterValidator, Field
 
 from cache_kd.errors import ConfigError
-from cache_kd.types import Picture, Pictures, View, Views, Words
+from cache_kd.types import Knobs, Picture, Pictures, Sizes, View, Views, Words
+from cache_kd.views.frame import Frame
 from cache_kd.views.philox import below, unit
-from cache_kd.views.recipe import Knobs, Recipe, Sizes
 
 TRIES = 10  # as in torchvision, before the central crop
 WORDS_PER_TRY = 4  # area, ratio, top, left
@@ -31,7 +31,7 @@ def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
     return limits
 
 
-class RandomResizedCrop(Recipe):
+class RandomResizedCrop(Frame):
     """A crop of `scale` of the area and `ratio` width / height, resized to `size` x `size`; half are mirrored.
 
     The distribution is that of torchvision's RandomResizedCrop. Test images: shorter side to `size` * 256 / 224,
@@ -51,7 +51,15 @@ class RandomResizedCrop(Recipe):
     ratio: Annotated[tuple[Ratio, Ratio], AfterValidator(_ordered)] = (3 / 4, 4 / 3)
     resize: Literal["pillow-bilinear-width-height/1"] = "pillow-bilinear-width-height/1"
 
-    word_count: ClassVar[int] = TRIES * WORDS_PER_TRY + 1
+    @property
+    def word_count(self) -> int:
+        """Four for each try, one for the flip."""
+        return TRIES * WORDS_PER_TRY + 1
+
+    @property
+    def cpu_only(self) -> bool:
+        """An image library resizes."""
+        return True
 
     def draw(self, words: Words, sizes: Sizes) -> Knobs:
         """The first of ten tries that fits the picture, else the largest central crop of an allowed ratio."""

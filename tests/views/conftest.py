@@ -1,16 +1,33 @@
-"""Small pictures made from integers, so that every machine has the same ones."""
+"""Pictures for every test of views, and torch's own way to their pixels."""
 
-import numpy as np
+import album as shared
 import pytest
+import torch
+
+from cache_kd.views.frame import PURPOSE, Frame, one_size, sizes_of
+from cache_kd.views.philox import words
 
 
 @pytest.fixture(scope="session")
 def make_pictures():
     """A function that makes `count` pictures: smooth ramps with texture, no two alike."""
+    return shared.make_pictures
 
-    def make(count=12, height=32, width=32, channels=3):
-        sample, row, column, channel = np.ogrid[:count, :height, :width, :channels]
-        ramp = 37 * sample + 5 * row + 3 * column + 61 * channel + row * column // 4
-        return (ramp + (sample + 1) * (row % 7) * (column % 5) & 255).astype(np.uint8)
 
-    return make
+@pytest.fixture(scope="session")
+def album():
+    """Makes an album of pictures."""
+    return shared.Shown
+
+
+@pytest.fixture
+def by_tensors(monkeypatch):
+    """A function after which every frame takes torch's way to its pixels, on the CPU too."""
+
+    def view(self, album, seed, samples, view, device):
+        pictures = album.images(samples)
+        knobs = self.draw(words(seed, PURPOSE, samples, view, self.word_count), sizes_of(pictures))
+        pixels = torch.from_numpy(one_size(pictures, self.name))
+        return self.render_tensor(pixels.to(device), torch.from_numpy(knobs).to(device))
+
+    return lambda: monkeypatch.setattr(Frame, "view", view)

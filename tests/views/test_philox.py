@@ -2,8 +2,9 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
-from cache_kd.views.philox import below, permutation, philox4x32, unit, words
+from cache_kd.views.philox import below, permutation, philox4x32, unit, word_tensor, words
 
 # the known answers of Random123 for philox4x32-10: counter, key, result
 KNOWN_ANSWERS = [
@@ -11,6 +12,9 @@ KNOWN_ANSWERS = [
     ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
     ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
 ]
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
 @pytest.mark.parametrize(("counter", "key", "answer"), KNOWN_ANSWERS)
@@ -23,6 +27,14 @@ def test_philox_gives_the_known_answers(counter, key, answer):
 def test_words_are_the_golden_ones():
     found = words(2026, "view", np.array([0, 1, 2**31, 2**40]), 3, 9)
     assert hashlib.blake2b(found.astype("<u4").tobytes(), digest_size=8).hexdigest() == "fff0e69cc468e29f"
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_gpu)])
+def test_torch_gives_the_same_words(device):
+    samples = np.array([0, 1, 2**31, 2**40, 2**62])
+    for seed, view, count in ((0, 0, 1), (2026, 3, 9), (-5, 2**32 - 1, 41)):
+        found = word_tensor(seed, "view", torch.from_numpy(samples).to(device), view, count)
+        np.testing.assert_array_equal(found.cpu().numpy(), words(seed, "view", samples, view, count))
 
 
 def test_a_row_depends_on_nothing_but_its_sample():

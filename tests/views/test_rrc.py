@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms import RandomResizedCrop, v2
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_recipe, render_view, rrc, words
+from cache_kd.views import make_recipe, rrc, words
 
 RECIPE = make_recipe("rrc")
 
@@ -73,21 +73,21 @@ def test_a_view_is_the_crop_resized_along_one_axis_at_a_time(make_pictures):
     np.testing.assert_array_equal(view, np.asarray(image)[:, ::-1])
 
 
-def test_pictures_of_different_sizes_go_together(make_pictures):
+def test_pictures_of_different_sizes_go_together(album, make_pictures):
     mixed = [make_pictures(1, 40, 60)[0], make_pictures(1, 90, 30)[0], make_pictures(1, 1, 1)[0]]
     recipe = make_recipe({"name": "rrc", "size": 16})
-    views = render_view(recipe, 0, mixed, np.arange(3), 0)
+    views = recipe.view(album(mixed), 0, np.arange(3), 0)
     for row in range(3):
-        alone = render_view(recipe, 0, mixed[row : row + 1], np.array([row]), 0)
+        alone = recipe.view(album(mixed), 0, np.array([row]), 0)
         np.testing.assert_array_equal(views[row : row + 1], alone)
     assert recipe.evaluate(mixed).shape == (3, 16, 16, 3)
 
 
-def test_the_number_of_threads_changes_nothing(make_pictures, monkeypatch):
-    pictures, recipe, views = make_pictures(30), make_recipe({"name": "rrc", "size": 16}), []
+def test_the_number_of_threads_changes_nothing(album, make_pictures, monkeypatch):
+    shown, recipe, views = album(make_pictures(30)), make_recipe({"name": "rrc", "size": 16}), []
     for threads in (1, 5):
         monkeypatch.setattr(rrc, "THREADS", threads)
-        views.append(render_view(recipe, 0, pictures, np.arange(30), 0))
+        views.append(recipe.view(shown, 0, np.arange(30), 0).numpy())
     np.testing.assert_array_equal(*views)
 
 

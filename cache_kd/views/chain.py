@@ -1,0 +1,60 @@
+"""A recipe and what is done to its views afterwards: crop and flip, then RandAugment, then erasing."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import BeforeValidator, Field, SerializeAsAny
+
+from cache_kd.types import Pictures, Samples, Views, ViewTensor
+from cache_kd.views.find import make_recipe, make_step
+from cache_kd.views.philox import words
+from cache_kd.views.recipe import CPU, Album, Recipe
+from cache_kd.views.step import Step
+
+
+def _steps(values: Any) -> Any:
+    return tuple(make_step(value) if isinstance(value, str | Mapping) else value for value in values)
+
+
+class Chain(Recipe):
+    """The views of `base`, then each of `steps` in order. Test images are only framed, by `base`.
+
+    A step has its words under its own place and name, so that changing one leaves the others' choices as they were.
+
+    Attributes:
+        base: any recipe whose views have one size.
+        steps: names, or mappings with a name and knobs.
+    """
+
+    name: Literal["chain"] = "chain"
+    base: Annotated[SerializeAsAny[Recipe], BeforeValidator(make_recipe)]
+    steps: Annotated[tuple[SerializeAsAny[Step], ...], BeforeValidator(_steps), Field(min_length=1)]
+
+    def view(self, album: Album, seed: int, samples: Samples, view: int, device: torch.device = CPU) -> ViewTensor:
+        """Frame, then step by step; see `Recipe.view`."""
+        pixels = self.base.view(album, seed, samples, view, device)
+        for place, step in enumerate(self.steps):
+            drawn = words(seed, f"step {place}: {step.name}", samples, view, step.word_count)
+            knobs = torch.from_numpy(step.draw(drawn, *pixels.shape[1:3]))
+            pixels = step.apply(pixels, knobs.to(device))
+        return pixels
+
+    def evaluate(self, pictures: Pictures) -> Views:
+        """As `base` does."""
+        return self.base.evaluate(pictures)
+
+    @property
+    def cpu_only(self) -> bool:
+        """As `base`: every step runs anywhere."""
+        return self.base.cpu_only
+
+    @property
+    def takes_the_generators(self) -> bool:
+        """As `base`: no step does."""
+        return self.base.takes_the_generators
+
+    @property
+    def cycle(self) -> int:
+        """As `base`."""
+        return self.base.cycle
