@@ -8,12 +8,13 @@ import cache_kd
 HOUSE = Path(cache_kd.__file__).parent
 
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
-GROUND = {"types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk"}
+GROUND = {"types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
+          "threads"}
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
-    {"methods", "evaluate", "rundir", "proof", "report", "targets"},
+    {"methods", "evaluate", "rendering", "rundir", "proof", "report", "targets"},
     {"stream", "composition", "description", "look_page"},
     {"opened", "inspection", "objective"},
     {"siblings"},
