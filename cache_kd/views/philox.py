@@ -35,7 +35,7 @@ def words(seed: int, purpose: str, samples: Samples, view: int, count: int) -> W
     shape = (len(samples), len(blocks))
     counter = (rows & LOW, rows >> 32, np.uint64(view), blocks)
     block_words = philox4x32(tuple(np.broadcast_to(part, shape) for part in counter), _key(seed, purpose))
-    return np.stack(block_words, axis=-1).astype(np.uint32).reshape(len(samples), -1)[:, :count]
+    return np.stack(block_words, axis=-1).astype(np.uint32).reshape(len(samples), WORDS_PER_BLOCK * len(blocks))[:, :count]
 
 
 def word_tensor(seed: int, purpose: str, samples: SampleTensor, view: int, count: int) -> WordTensor:
@@ -58,15 +58,6 @@ def below(random: NDArray[np.uint32], limit: int | NDArray[np.int64]) -> NDArray
 def unit(random: NDArray[np.uint32]) -> NDArray[np.float64]:
     """Exact multiples of 2**-32, 0 <= u < 1, one per word."""
     return random.astype(np.float64) * 2.0**-32
-
-
-def permutation(seed: int, purpose: str, n: int, epoch: int) -> Samples:
-    """All of 0 … n - 1 in a keyed order: sorted by a random 64-bit word each.
-
-    One million take about 0.5 s.
-    """
-    pairs = words(seed, purpose, np.arange(n), epoch, 2).astype(np.uint64)
-    return np.argsort(pairs[:, 0] << 32 | pairs[:, 1], kind="stable").astype(np.int64)
 
 
 def philox4x32(counter: tuple[Any, ...], key: tuple[int, int]) -> tuple[Any, ...]:
