@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: the aliases must be real objects.
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64, UInt8, UInt32
+from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt8, UInt32
 from torch import Tensor
 
 # torch, in the loss
@@ -24,6 +24,8 @@ ViewTensor = UInt8[Tensor, "batch view_height view_width channels"]  # what a re
 SampleTensor = Int64[Tensor, "batch"]  # row numbers in a source
 WordTensor = Int64[Tensor, "batch words"]  # keyed random words, 0 <= word < 2**32, one row per sample
 KnobTensor = Int64[Tensor, "batch knobs"]  # resolved parameters, one view per row
+FixedPoint = Int64[Tensor, "batch"]  # one number per row, in 1/65536
+LumaTensor = Int32[Tensor, "batch height width"]  # grey values, 0 … 255
 
 # numpy, between disk and model
 Samples = Int64[np.ndarray, "batch"]  # row numbers in a source, never positions in a shuffled stream
@@ -37,7 +39,11 @@ Pictures = Pixels | list[AnyPicture]  # what a source gives: one array where all
 View = UInt8[np.ndarray, "view_height view_width channels"]  # a rendered picture, of another size perhaps
 Views = UInt8[np.ndarray, "batch view_height view_width channels"]  # what a recipe makes of pictures
 Sizes = Int64[np.ndarray, "batch 2"]  # height and width of each picture
+BoxTries = Int64[np.ndarray, "batch tries 4"]  # top, left, height, width of several boxes for each picture
+Boxes = Int64[np.ndarray, "batch 4"]  # top, left, height, width
+Fits = Bool[np.ndarray, "batch tries"]  # which of the tries may be taken
 Knobs = Int64[np.ndarray, "batch knobs"]  # resolved parameters, one view per row; who draws them names the columns
 Digests = UInt32[np.ndarray, "batch"]  # crc32 of the pixels of one view each
 Words = UInt32[np.ndarray, "batch words"]  # keyed random words, one row per sample
+Shares = Float64[np.ndarray, "batch"]  # of a whole, 0 <= share <= 1
 LogitArray = Float32[np.ndarray, "batch classes"]  # logits as a store decodes them
