@@ -25,6 +25,7 @@ SampleTensor = Int64[Tensor, "batch"]  # row numbers in a source
 WordTensor = Int64[Tensor, "batch words"]  # keyed random words, 0 <= word < 2**32, one row per sample
 KnobTensor = Int64[Tensor, "batch knobs"]  # resolved parameters, one view per row
 FixedPoint = Int64[Tensor, "batch"]  # one number per row, in 1/65536
+PlanarTensor = Int32[Tensor, "batch channels height width"]  # pixels with room for products
 LumaTensor = Int32[Tensor, "batch height width"]  # grey values, 0 … 255
 
 # numpy, between disk and model
