@@ -43,12 +43,19 @@ def computing(device: torch.device, precision: Precision) -> Iterator[None]:
 
 def describe_environment(device: torch.device) -> dict[str, str]:
     """Device and library versions, for manifests and run folders."""
+    # a few ms, which commands that only show help need not pay
+    from PIL import features
+
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "device": device.type,
         "device_name": name,
         "threads": str(torch.get_num_threads()),
+        # torch's kernels round some pixels by the vector instructions they find
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "python": platform.python_version(),
         # asked of the installation: importing torchvision for its number would take a second
         **{library: version(library) for library in ("torch", "torchvision", "numpy", "pillow", "zarr")},
+        # Pillow carries its own; without it JPEGs are decoded by another libjpeg
+        "libjpeg_turbo": str(features.version("libjpeg_turbo")),
     }

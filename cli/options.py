@@ -34,6 +34,39 @@ normalise_option = click.option(
 )
 
 
+def decode_options(prefix: str = "") -> Callable[[Command], Command]:
+    """Options of how image files become pixels; `prefix` is where the config keeps `decode`, such as `data__`."""
+
+    def add(command: Command) -> Command:
+        for option in (
+            click.option(
+                "--decode",
+                f"{prefix}decode__backend",
+                type=click.Choice(["pillow", "torchvision"]),
+                default=None,
+                help="Decoder of JPEGs; both give the same pixels.  [default: pillow]",
+            ),
+            click.option(
+                "--exif",
+                f"{prefix}decode__orientation",
+                flag_value="exif",
+                default=None,
+                help="Turn photographs upright as their EXIF says.",
+            ),
+            click.option(
+                "--unreadable",
+                f"{prefix}decode__unreadable",
+                type=click.Choice(["stop", "skip"]),
+                default=None,
+                help="What a broken image file does; skip decodes every file once beforehand.  [default: stop]",
+            ),
+        )[::-1]:
+            command = option(command)
+        return command
+
+    return add
+
+
 def config_options(command: Command) -> Command:
     """Add --config and --set, which reach every knob."""
     command = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any other knob.")(command)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache_kd.errors import SourceError
-from cache_kd.sources.fingerprint import Files, cached_fingerprint, fingerprint_of_images
+from cache_kd.sources.fingerprint import fingerprint_of_images
+from cache_kd.sources.remembered import Files, remembered
 from cache_kd.sources.source import SourceSpec
 from cache_kd.types import LabelArray, Pixels, Samples
 
@@ -59,8 +60,10 @@ class ArraySource:
 
     @cached_property
     def _fingerprint(self) -> str:
-        return cached_fingerprint(
-            self.files, self.spec.split, lambda: fingerprint_of_images(self.images, self.pixels.shape, self.all_labels)
+        return remembered(
+            self.files,
+            f"fingerprint {self.spec.split}",
+            lambda: fingerprint_of_images(self.images, self.pixels.shape, self.all_labels),
         )
 
 

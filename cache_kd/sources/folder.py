@@ -1,56 +1,72 @@
 """Image files in folders, one folder per class, as torchvision's ImageFolder reads them."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
-from PIL import Image
 
 from cache_kd.errors import SourceError, did_you_mean
-from cache_kd.sources.fingerprint import cached_fingerprint, fingerprint_of_files
-from cache_kd.sources.source import SourceSpec
-from cache_kd.types import LabelArray, Picture, Pictures, Samples
+from cache_kd.progress import Progress, Silent
+from cache_kd.sources.decode import attempt
+from cache_kd.sources.fingerprint import fingerprint_of_files
+from cache_kd.sources.readable import unreadable_files
+from cache_kd.sources.remembered import remembered
+from cache_kd.sources.source import Decoding, SourceSpec
+from cache_kd.threads import map_in_threads
+from cache_kd.types import LabelArray, Pictures, Samples
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
-# Pillow releases the GIL while it decodes
-THREADS = min(8, os.cpu_count() or 1)
-
-# what Pillow raises on broken files, beside OSError
-BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+MEND = "Replace or remove what is broken, or leave it out: dump with --unreadable skip."
 
 
-def open_folder(spec: SourceSpec) -> "FolderSource":
+def open_folder(spec: SourceSpec, progress: Progress | None = None) -> "FolderSource":
     """One split of DIR/train/CLASS/… and DIR/test/CLASS/… (or DIR/val), or DIR/CLASS/… as train alone.
 
-    Classes are the folders of the training split, sorted; samples are sorted by class, then by path.
+    Classes are the folders of the training split, sorted; samples are sorted by class, then by path. Where unreadable
+    files are to be left out and `spec` does not say which, every file is decoded once.
 
     Raises:
-        SourceError: no images, an empty class, or a class that the training split lacks.
+        SourceError: no images, an empty class, a class that the training split lacks, or one of unreadable files only.
     """
-    top = _split_folder(spec, spec.split)
+    top = _split_folder(spec, spec.split).absolute()
     names = _class_names(_split_folder(spec, "train") if "train" in folder_splits(spec) else top)
     strangers = sorted(set(_class_names(top)) - set(names))
     if strangers:
         raise SourceError(
             f"{top} has a class {strangers[0]!r} that the training images lack; {did_you_mean(strangers[0], names)}"
         )
-    files = [_image_files(top / name) for name in names]
-    empty = [name for name, found in zip(names, files, strict=True) if not found]
+    found = [_image_files(top, name) for name in names]
+    empty = [name for name, files in zip(names, found, strict=True) if not files]
     if empty and (spec.split == "train" or len(empty) == len(names)):
         raise SourceError(
             f"{top / empty[0]} holds no images; expected files ending in {', '.join(sorted(SUFFIXES))}. "
             "Put images there or remove the folder."
         )
+    how = spec.decode or Decoding()
+    every = [file for files in found for file in files]
+    _check_names(top, every)
+    skipped = spec.skipped
+    if skipped is None:
+        skipped = unreadable_files(top, every, how, progress or Silent()) if how.unreadable == "skip" else ()
+    kept = _without(skipped, found)
+    for name, before, after in zip(names, found, kept, strict=True):
+        if before and not after:
+            raise SourceError(
+                f"{top / name}: none of its {len(before)} images can be read, so no sample of the class is left. "
+                "Replace them, or remove the folder."
+            )
     return FolderSource(
-        spec=spec,
+        spec=spec.model_copy(update={"decode": how, "skipped": skipped}),
         top=top,
-        files=tuple(file for found in files for file in found),
-        all_labels=np.repeat(np.arange(len(names)), [len(found) for found in files]),
+        files=tuple(file for files in kept for file in files),
+        all_labels=np.repeat(np.arange(len(names)), [len(files) for files in kept]),
         class_names=names,
+        decode=how,
     )
 
 
@@ -63,21 +79,25 @@ def folder_splits(spec: SourceSpec) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSource:
-    """Image files, decoded to RGB when they are asked for; the orientation in EXIF is not applied.
+    """Image files, decoded to RGB when they are asked for. Nothing is open between calls, so it may be pickled.
+
+    1.28 million files are 40 MB, 0.3 s to pickle and 0.1 s to load.
 
     Attributes:
-        spec: what was opened.
+        spec: what was opened, with the decoding and the files that were left out.
         top: the folder of the class folders.
-        files: one per sample.
+        files: one per sample, relative to `top`, with forward slashes.
         all_labels: their labels.
         class_names: the names of the folders.
+        decode: how files become pixels.
     """
 
     spec: SourceSpec
     top: Path
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
     all_labels: LabelArray
     class_names: tuple[str, ...]
+    decode: Decoding
 
     channels = 3
 
@@ -90,13 +110,17 @@ class FolderSource:
         return len(self.files)
 
     def images(self, samples: Samples) -> Pictures:
-        """The images of `samples` in RGB, decoded in a few threads.
+        """The images of `samples` in RGB, decoded in a few threads, in a worker process in the calling one.
 
         Raises:
-            SourceError: names the first file that cannot be decoded.
+            SourceError: names the first file that cannot be decoded, and says how many there are in this batch.
         """
-        with ThreadPoolExecutor(THREADS) as pool:
-            pictures = list(pool.map(decode, [self.files[sample] for sample in samples]))
+        outcomes = map_in_threads(lambda sample: attempt(self.top / self.files[sample], self.decode), samples.tolist())
+        pictures = [outcome for outcome in outcomes if not isinstance(outcome, SourceError)]
+        if len(pictures) < len(outcomes):
+            first = next(outcome for outcome in outcomes if isinstance(outcome, SourceError))
+            count = len(outcomes) - len(pictures)
+            raise SourceError(f"{first} ({count} of the {len(outcomes)} images of this batch). {MEND}")
         return np.stack(pictures) if len({picture.shape for picture in pictures}) == 1 else pictures
 
     def labels(self) -> LabelArray:
@@ -104,36 +128,23 @@ class FolderSource:
         return self.all_labels
 
     def fingerprint(self) -> str:
-        """Over names, bytes and labels of all files; reads them all the first time, one stat per file later."""
+        """Over names, bytes and labels of all files; reads them all the first time, one stat per file later.
+
+        Raises:
+            SourceError: a file cannot be read.
+        """
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
-        names = [file.relative_to(self.top).as_posix() for file in self.files]
-        return cached_fingerprint(
-            self.files, self.spec.split, lambda: fingerprint_of_files(self.files, names, self.all_labels)
-        )
-
-
-def decode(file: Path) -> Picture:
-    """The image in `file`, RGB.
-
-    Raises:
-        SourceError: the file is missing, broken, or has more than 8 bits per channel.
-    """
-    try:
-        with Image.open(file) as image:
-            if image.mode[0] in "IF":
-                raise SourceError(f"{file} has {image.mode} pixels; expected 8 bits per channel. Convert the file.")
-            # Pillow asks for this detour where single palette colours are transparent
-            whole = image.convert("RGBA") if "transparency" in image.info else image
-            return np.asarray(whole.convert("RGB"))
-    except BROKEN as fault:
-        size = f"{file.stat().st_size} bytes" if file.exists() else "missing"
-        raise SourceError(
-            f"{file} ({size}) cannot be decoded: {fault}. Expected a whole image file; replace it, or remove it "
-            "and dump again."
-        ) from None
+        try:
+            return remembered(
+                [f"{self.top}/{file}" for file in self.files],
+                f"fingerprint {self.spec.split}",
+                lambda: fingerprint_of_files(self.top, self.files, self.all_labels),
+            )
+        except OSError as fault:
+            raise SourceError(f"{fault.filename} cannot be read: {fault.strerror}. {MEND}") from None
 
 
 def _split_folder(spec: SourceSpec, split: str) -> Path:
@@ -143,7 +154,10 @@ def _split_folder(spec: SourceSpec, split: str) -> Path:
 
 
 def _class_names(top: Path) -> tuple[str, ...]:
-    names = tuple(sorted(entry.name for entry in top.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    try:
+        names = tuple(sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and entry.name[0] != "."))
+    except OSError as fault:
+        _refuse_listing(fault)
     if not names:
         raise SourceError(
             f"{top} has no folders; expected one folder of images per class, such as {top / 'cat' / '1.jpg'}."
@@ -151,7 +165,27 @@ def _class_names(top: Path) -> tuple[str, ...]:
     return names
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """The images below `folder`, sorted by path; absent folders have none."""
-    below = (Path(parent, name) for parent, _, names in os.walk(folder, followlinks=True) for name in names)
-    return sorted((file for file in below if file.suffix.lower() in SUFFIXES), key=Path.as_posix)
+def _image_files(top: Path, name: str) -> list[str]:
+    """The images below the folder of one class, sorted, relative to `top`; an absent folder has none."""
+    found: list[str] = []
+    if (top / name).is_dir():
+        for parent, _, entries in os.walk(top / name, followlinks=True, onerror=_refuse_listing):
+            below = os.path.relpath(parent, top).replace(os.sep, "/")
+            found += [f"{below}/{entry}" for entry in entries if os.path.splitext(entry)[1].lower() in SUFFIXES]
+    return sorted(found)
+
+
+def _refuse_listing(fault: OSError) -> NoReturn:
+    raise SourceError(f"{fault.filename} cannot be listed: {fault.strerror}. Allow reading it, or remove it.") from None
+
+
+def _check_names(top: Path, files: Sequence[str]) -> None:
+    strange = next((file for file in files if file.encode(errors="replace").decode() != file), None)
+    if strange is not None:
+        raise SourceError(f"{top}: the name {strange!r} is not UTF-8. Rename the file or its folder.")
+
+
+def _without(skipped: Sequence[str], found: list[list[str]]) -> list[list[str]]:
+    """The files of each class that are not `skipped`."""
+    left_out = set(skipped)
+    return [[file for file in files if file not in left_out] for files in found] if left_out else found

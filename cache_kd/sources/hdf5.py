@@ -11,7 +11,8 @@ import numpy as np
 
 from cache_kd.errors import SourceError
 from cache_kd.sources.arrays import array_source, check_images, check_labels, numbered, shape_with_channels
-from cache_kd.sources.fingerprint import cached_fingerprint, fingerprint_of_images
+from cache_kd.sources.fingerprint import fingerprint_of_images
+from cache_kd.sources.remembered import remembered
 from cache_kd.sources.source import SPLITS, Source, SourceSpec
 from cache_kd.types import LabelArray, Pixels, Samples
 
@@ -119,9 +120,9 @@ class Hdf5Source:
 
     @cached_property
     def _fingerprint(self) -> str:
-        return cached_fingerprint(
+        return remembered(
             (Path(self.spec.data),),
-            self.spec.split,
+            f"fingerprint {self.spec.split}",
             lambda: fingerprint_of_images(self.images, self.shape, self.all_labels),
         )
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from cache_kd.errors import SourceError, did_you_mean
+from cache_kd.errors import ConfigError, SourceError, did_you_mean
 from cache_kd.outside import is_outside
+from cache_kd.progress import Progress
 from cache_kd.sources.source import SPLITS, Source, SourceSpec
 
 FORMS = (
@@ -12,13 +13,23 @@ FORMS = (
 )
 
 
-def open_source(spec: SourceSpec) -> Source:
+def open_source(spec: SourceSpec, progress: Progress | None = None) -> Source:
     """Open the images that `spec` names.
+
+    Args:
+        spec: which images.
+        progress: who watches where all files of a tree must be decoded once, to leave out the unreadable ones.
 
     Raises:
         SourceError: nothing is there, or what is there is not labelled images.
-        ConfigError: a named function cannot be imported.
+        ConfigError: a named function cannot be imported, or a decoder is asked for where there are no files.
     """
+    if spec.decode is not None and not is_tree(spec):
+        splits(spec)  # where nothing is there at all, that is what must be said
+        raise ConfigError(
+            f"{spec.data} is not a folder of image files, so there is nothing to decode. Leave out --decode, --exif "
+            "and --unreadable."
+        )
     # each kind is imported when it is asked for: h5py, Pillow and torchvision cost up to a second each
     if is_outside(spec.data) and spec.split in SPLITS:
         # before `splits`, which would call the function for the other split as well
@@ -32,10 +43,10 @@ def open_source(spec: SourceSpec) -> Source:
         from cache_kd.sources.hdf5 import open_hdf5
 
         return open_hdf5(spec)
-    if _is_folder(spec):
+    if is_tree(spec):
         from cache_kd.sources.folder import open_folder
 
-        return open_folder(spec)
+        return open_folder(spec, progress)
     from cache_kd.sources.torchvision_set import open_torchvision_set
 
     return open_torchvision_set(spec)
@@ -58,7 +69,7 @@ def splits(spec: SourceSpec) -> tuple[str, ...]:
         from cache_kd.sources.function import function_splits
 
         return function_splits(spec)
-    if _is_folder(spec):
+    if is_tree(spec):
         from cache_kd.sources.folder import folder_splits
 
         return folder_splits(spec)
@@ -70,10 +81,11 @@ def splits(spec: SourceSpec) -> tuple[str, ...]:
     raise SourceError(f"--data {spec.data} {found}. {FORMS} Data sets: {did_you_mean(spec.data, ARRAY_SETS)}")
 
 
-def _is_hdf5(spec: SourceSpec) -> bool:
-    return Path(spec.data).suffix.lower() in (".h5", ".hdf5")
-
-
-def _is_folder(spec: SourceSpec) -> bool:
+def is_tree(spec: SourceSpec) -> bool:
+    """Whether the images are files in folders, which are decoded."""
     # with a root it is a torchvision name, even where a folder happens to be called CIFAR10
     return spec.root is None and Path(spec.data).is_dir()
+
+
+def _is_hdf5(spec: SourceSpec) -> bool:
+    return Path(spec.data).suffix.lower() in (".h5", ".hdf5")

@@ -1,11 +1,35 @@
 """Labelled images by sample number: what names them, and what every kind of them can do."""
 
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, runtime_checkable
+
+from pydantic import BeforeValidator
 
 from cache_kd.config import Config
 from cache_kd.types import LabelArray, Pictures, Samples
 
 SPLITS = ("train", "test")
+
+
+def _versioned(backend: object) -> object:
+    """A decoder named without its version is today's."""
+    return f"{backend}/1" if backend in ("pillow", "torchvision") else backend
+
+
+class Decoding(Config):
+    """How image files become pixels.
+
+    Attributes:
+        backend: the decoder, with a version that counts up where its pixels change; `pillow` alone is `pillow/1`.
+            `torchvision` decodes the JPEGs, to the same pixels, and leaves all other formats to Pillow.
+        orientation: whether pictures that a camera held on its side are turned upright, as their EXIF says;
+            torchvision's ImageFolder leaves them as they are stored.
+        unreadable: what a file that cannot be decoded does: stop the work, or be left out, for which every file is
+            decoded once beforehand.
+    """
+
+    backend: Annotated[Literal["pillow/1", "torchvision/1"], BeforeValidator(_versioned)] = "pillow/1"
+    orientation: Literal["as stored", "exif"] = "as stored"
+    unreadable: Literal["stop", "skip"] = "stop"
 
 
 class SourceSpec(Config):
@@ -15,11 +39,16 @@ class SourceSpec(Config):
         data: an HDF5 file, a folder of images, the name of a torchvision data set, or `package.module:function`.
         root: the folder that holds a torchvision data set; nothing is downloaded.
         split: train or test.
+        decode: how files become pixels; for a folder of images only, where None is the default.
+        skipped: files that are left out of a folder of images, relative to the folder of the split; None where that is
+            not known yet.
     """
 
     data: str
     root: str | None = None
     split: str = "train"
+    decode: Decoding | None = None
+    skipped: tuple[str, ...] | None = None
 
 
 @runtime_checkable

@@ -5,12 +5,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cache_kd.sources import remembered
+
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path, monkeypatch):
-    """Where fingerprints are remembered in this test."""
+    """Where passes over all files are remembered in this test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "cache_kd" / "fingerprints"
+    return tmp_path / "cache" / "cache_kd" / "remembered"
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """Files of the last two seconds count as settled, so that the cache is used at once."""
+    monkeypatch.setattr(remembered, "SETTLED_NS", -(10**18))
 
 
 @pytest.fixture(scope="session")

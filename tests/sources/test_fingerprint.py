@@ -11,12 +11,6 @@ from cache_kd.sources.arrays import array_source
 SPEC = SourceSpec(data="arrays")
 
 
-@pytest.fixture
-def settled(monkeypatch):
-    """Files of the last two seconds count as settled, so that the cache is used at once."""
-    monkeypatch.setattr(fingerprint, "SETTLED_NS", -(10**18))
-
-
 def _of(images, labels):
     return array_source(SPEC, images, labels).fingerprint()
 
