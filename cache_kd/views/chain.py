@@ -7,7 +7,7 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from cache_kd.types import Pictures, Samples, Views, ViewTensor
-from cache_kd.views.find import make_recipe, make_step
+from cache_kd.views.find import make_base, make_step
 from cache_kd.views.philox import words
 from cache_kd.views.recipe import CPU, Album, Recipe
 from cache_kd.views.step import Step
@@ -23,12 +23,12 @@ class Chain(Recipe):
     A step has its words under its own place and name, so that changing one leaves the others' choices as they were.
 
     Attributes:
-        base: any recipe whose views have one size.
+        base: any recipe but `mixed` whose views have one size.
         steps: names, or mappings with a name and knobs.
     """
 
     name: Literal["chain"] = "chain"
-    base: Annotated[SerializeAsAny[Recipe], BeforeValidator(make_recipe)]
+    base: Annotated[SerializeAsAny[Recipe], BeforeValidator(make_base)]
     steps: Annotated[tuple[SerializeAsAny[Step], ...], BeforeValidator(_steps), Field(min_length=1)]
 
     def view(self, album: Album, seed: int, samples: Samples, view: int, device: torch.device = CPU) -> ViewTensor:
@@ -44,6 +44,10 @@ class Chain(Recipe):
         """As `base` does."""
         return self.base.evaluate(pictures)
 
+    def changed(self) -> str | None:
+        """As `base`: steps come with the package."""
+        return self.base.changed()
+
     @property
     def cpu_only(self) -> bool:
         """As `base`: every step runs anywhere."""
@@ -53,6 +57,11 @@ class Chain(Recipe):
     def takes_the_generators(self) -> bool:
         """As `base`: no step does."""
         return self.base.takes_the_generators
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """As `base`: steps come with the package."""
+        return self.base.functions
 
     @property
     def cycle(self) -> int:

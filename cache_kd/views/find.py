@@ -36,6 +36,21 @@ def make_recipe(spec: "str | Mapping[str, Any] | Recipe") -> Recipe:
     return _one(spec, Recipe, RECIPES, "recipe")
 
 
+def make_base(spec: "str | Mapping[str, Any] | Recipe") -> Recipe:
+    """The recipe of `make_recipe` for another one to build on: any but `mixed`, which is always the outermost.
+
+    Raises:
+        ConfigError: as `make_recipe`, or the recipe mixes.
+    """
+    recipe = make_recipe(spec)
+    if recipe.name == "mixed":
+        raise ConfigError(
+            "The recipe 'mixed' stands inside another one; mixing comes last. "
+            "Make it the outermost and give it the other recipe as its base."
+        )
+    return recipe
+
+
 def make_step(spec: "str | Mapping[str, Any]") -> Step:
     """The step that a name, or a mapping with a name and knobs, describes.
 
@@ -75,6 +90,8 @@ def step_kind(name: str) -> type[Step]:
 
 def _from_words(words: str) -> Recipe:
     first, *others = words.split("+")
+    if first not in recipe_names() and first in (*step_names(), *MIXES):
+        raise ConfigError(f"--recipe {words}: {first!r} is done to a recipe's views; begin with one: cifar+{words}.")
     spec: dict[str, Any] = {"name": "replay", "function": first} if is_outside(first) else {"name": first}
     steps = [word for word in others if word not in MIXES]
     mixes = [word for word in others if word in MIXES]

@@ -35,7 +35,8 @@ def words(seed: int, purpose: str, samples: Samples, view: int, count: int) -> W
     shape = (len(samples), len(blocks))
     counter = (rows & LOW, rows >> 32, np.uint64(view), blocks)
     block_words = philox4x32(tuple(np.broadcast_to(part, shape) for part in counter), _key(seed, purpose))
-    return np.stack(block_words, axis=-1).astype(np.uint32).reshape(len(samples), WORDS_PER_BLOCK * len(blocks))[:, :count]
+    whole = np.stack(block_words, axis=-1).astype(np.uint32)
+    return whole.reshape(len(samples), WORDS_PER_BLOCK * len(blocks))[:, :count]
 
 
 def word_tensor(seed: int, purpose: str, samples: SampleTensor, view: int, count: int) -> WordTensor:

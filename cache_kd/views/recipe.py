@@ -7,6 +7,8 @@ import torch
 
 from cache_kd.config import Config
 from cache_kd.types import Pictures, Samples, Views, ViewTensor
+from cache_kd.views.mixing import Mixing
+from cache_kd.views.pairs import PairOrder
 
 CPU = torch.device("cpu")
 
@@ -69,9 +71,37 @@ class Recipe(Config, ABC):
         return False
 
     @property
+    def functions(self) -> tuple[str, ...]:
+        """Every `package.module:function` that rendering imports; whoever reads a recipe asks its user first."""
+        return ()
+
+    @property
     def cycle(self) -> int:
         """After how many views their kind repeats: more than one where views of several kinds take turns."""
         return 1
+
+    def changed(self) -> str | None:
+        """What of this recipe's code is not as it was written down, in a few words; None where nothing is known."""
+        return None
+
+    def pairs(self, seed: int, rows: int, view: int) -> PairOrder | None:
+        """Which of `rows` rows are mixed with each other in a view, so that an order can keep them together."""
+        del seed, rows, view
+        return None
+
+    def mixing(self, seed: int, samples: Samples, view: int, *, rows: int, height: int, width: int) -> Mixing | None:
+        """What was mixed into each view and how much, without rendering it; None where nothing is mixed.
+
+        Args:
+            seed: of the views.
+            samples: row numbers in the album.
+            view: number of the view.
+            rows: length of the album.
+            height: of the views, pixels.
+            width: of the views, pixels.
+        """
+        del seed, samples, view, rows, height, width
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """What the manifest keeps; `make_recipe` takes it back."""

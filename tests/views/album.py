@@ -9,6 +9,9 @@ from cache_kd.views import recipe_names, step_names
 # what stands for a recipe that needs more than its name, or is small enough to test only with other knobs
 EXAMPLES = {
     "chain": "cifar+cutout",
+    "groups": {"name": "groups", "groups": [{"recipe": "cifar", "count": 2}, {"recipe": "cifar+cutout", "count": 1}]},
+    "mixed": "cifar+mixup+cutmix",
+    "replay": "own_transforms:of_all_three",
     "rrc": {"name": "rrc", "size": 24},
 }
 SETTINGS = {name: EXAMPLES.get(name, name) for name in recipe_names()} | {

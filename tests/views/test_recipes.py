@@ -37,7 +37,10 @@ GOLDEN = {
     "chain": "ea96e752",
     "cifar+cutout": "ea96e752",
     "cifar": "07978604",
+    "groups": "50fab71b",
+    "mixed": "33b12792",
     "none": "cc9a50d5",
+    "replay": "3d593f02",
     "rrc": "1ed0db93",
 }
 
