@@ -11,6 +11,7 @@ from cache_kd.cli.info import info
 from cache_kd.cli.look import look
 from cache_kd.cli.ls import ls
 from cache_kd.cli.methods import methods
+from cache_kd.cli.recipes import recipes
 from cache_kd.cli.train import train
 from cache_kd.cli.verify import verify
 from cache_kd.errors import KdCacheError
@@ -54,5 +55,5 @@ def main() -> None:
     """
 
 
-for command in (dump, train, info, ls, look, verify, methods, demo):
+for command in (dump, train, info, ls, look, verify, methods, recipes, demo):
     main.add_command(command)
