@@ -16,8 +16,8 @@ from cache_kd.device import DeviceName, Precision, describe_environment, resolve
 from cache_kd.errors import ModelError
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.progress import Progress, Silent
-from cache_kd.sources.open import open_source, splits
-from cache_kd.sources.source import Source, SourceSpec
+from cache_kd.sources.open import is_tree, open_source, splits
+from cache_kd.sources.source import Decoding, Source, SourceSpec
 from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
@@ -35,6 +35,7 @@ class DumpConfig(Config):
     checkpoint: Path
     store: Path
     root: str | None = None
+    decode: Decoding | None = None  # of image files; None: Pillow, as stored, stop at what is unreadable
     recipe: str | dict[str, Any] = "cifar"
     views: Annotated[int, Field(ge=1)] = 4
     seed: Annotated[int, Field(ge=0)] = 0
@@ -70,7 +71,7 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     started = time.perf_counter()
     device = resolve_device(config.device)
     recipe = make_recipe(config.recipe)
-    sources = {part: open_source(spec) for part, spec in _parts(config).items()}
+    sources = {part: open_source(spec, progress) for part, spec in _parts(config).items()}
     train = sources["train"]
     teacher = load_teacher(
         config.teacher,
@@ -114,7 +115,7 @@ class Rendered(NamedTuple):
 
 def _parts(config: DumpConfig) -> dict[str, SourceSpec]:
     """The parts of the store: `train`, and `test` where the source has that split."""
-    train = SourceSpec(data=config.data, root=config.root, split="train")
+    train = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
     both = {"train": train, "test": train.model_copy(update={"split": "test"})}
     return both if "test" in splits(train) else {"train": train}
 
@@ -163,6 +164,7 @@ def _manifest(config: DumpConfig, sources: dict[str, Source], recipe: Recipe, te
         class_names=train.class_names,
         channels=train.channels,
         source_spec={"data": config.data if config.root else _place(config.data), "root": _place(config.root)},
+        **_decoded(config, sources),
         recipe=recipe.to_json(),
         seed=config.seed,
         teacher={
@@ -175,6 +177,18 @@ def _manifest(config: DumpConfig, sources: dict[str, Source], recipe: Recipe, te
         codec=make_codec(config.codec).to_json(),
         environment=describe_environment(teacher.device),
     )
+
+
+def _decoded(config: DumpConfig, sources: dict[str, Source]) -> dict[str, Any]:
+    """How files became pixels and which were left out; nothing where the source holds pixels."""
+    if not is_tree(SourceSpec(data=config.data, root=config.root)):
+        return {}
+    how = sources["train"].spec.decode
+    assert how is not None
+    return {
+        "decode": how.model_dump(mode="json"),
+        "skipped": {part: source.spec.skipped for part, source in sources.items() if source.spec.skipped},
+    }
 
 
 def _place(name: str | None) -> str | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from cache_kd.config import build
 from cache_kd.device import describe_environment
 from cache_kd.errors import ConfigError, ModelError, SourceError, StoreMismatch
 from cache_kd.models.normalise import Normalise
@@ -166,8 +167,15 @@ def open_stored_source(
     Raises:
         StoreMismatch: they are not the images and labels that the store was made from.
     """
-    stored = manifest.source.spec
-    spec = SourceSpec(data=data or str(stored["data"]), root=root or (None if data else stored.get("root")), split=part)
+    stored, decode = manifest.source.spec, manifest.source.decode
+    asked = {
+        "data": data or stored["data"],
+        "root": root or (None if data else stored.get("root")),
+        "split": part,
+        "decode": decode and decode.model_dump(),
+        "skipped": manifest.source.skipped.get(part, ()),
+    }
+    spec = build(SourceSpec, asked, origin=str(path))
     try:
         source = open_source(spec)
     except SourceError as fault:

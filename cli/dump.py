@@ -8,6 +8,7 @@ from cache_kd.cli.options import (
     checkpoint_option,
     config_options,
     data_option,
+    decode_options,
     device_option,
     json_option,
     normalise_option,
@@ -21,6 +22,7 @@ from cache_kd.cli.options import (
 @click.command()
 @data_option
 @root_option
+@decode_options()
 @click.option(
     "--teacher",
     default=None,

@@ -1,10 +1,14 @@
 """`kdcache info`: what a store holds, as its manifest says."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cache_kd.cli.options import json_option
+
+if TYPE_CHECKING:
+    from cache_kd.store.manifest import StoredSource
 
 
 @click.command()
@@ -41,8 +45,19 @@ def info(path: Path, as_json: bool) -> None:
         ("classes", str(manifest.classes)),
         ("recipe", f"{recipe.pop('name')} {recipe}, seed {manifest.seed}"),
         ("source", f"{manifest.source.spec['data']}, fingerprint {manifest.parts['train'].fingerprint}"),
+        *_decoding(manifest.source),
         ("codec", f"{manifest.codec['name']}, {size(seen.bytes)} on disk, {seen.bytes_per_view:.1f} bytes per view"),
         ("dumped with", ", ".join(f"{name} {value}" for name, value in manifest.environment.items())),
         ("created", manifest.created),
     ]
     print_pairs("", pairs)
+
+
+def _decoding(source: "StoredSource") -> list[tuple[str, str]]:
+    """How image files became pixels, where the source is files."""
+    if source.decode is None:
+        return []
+    skipped = [file for files in source.skipped.values() for file in files]
+    left_out = f", {len(skipped):,} unreadable files left out: {', '.join(skipped[:3])}" if skipped else ""
+    more = ", …" if len(skipped) > 3 else ""
+    return [("decoded", f"{source.decode.backend}, orientation {source.decode.orientation}{left_out}{more}")]

@@ -40,6 +40,14 @@ class Part(Config):
         return Layout(samples=self.samples, views=self.views, chunk_rows=self.chunk_rows, shard_rows=self.shard_rows)
 
 
+class StoredDecoding(Config):
+    """How image files became pixels: decoder and orientation decide."""
+
+    backend: str
+    orientation: str
+    unreadable: str  # stop or skip, as the user chose; what was left out is in `StoredSource.skipped`
+
+
 class StoredSource(Config):
     """Which images: where they were is informative, the parts' fingerprints decide."""
 
@@ -47,6 +55,8 @@ class StoredSource(Config):
     classes: PositiveInt
     class_names: tuple[str, ...] | None
     channels: PositiveInt
+    decode: StoredDecoding | None = None  # None where the source holds pixels, not files
+    skipped: dict[str, tuple[str, ...]] = {}  # files of each part that could not be decoded, relative to its folder
 
 
 class StoredTeacher(Config):
@@ -89,6 +99,7 @@ class Manifest(Config):
 
     def identity(self) -> dict[str, Any]:
         """What decides numbers; the number of views is not in it, because views can be added."""
+        decode = self.source.decode
         return {
             "teacher": self.teacher.model_dump(mode="json", exclude={"checkpoint"}),
             "parts": {name: part.model_dump(mode="json", exclude={"views"}) for name, part in self.parts.items()},
@@ -96,6 +107,7 @@ class Manifest(Config):
             "recipe": self.recipe,
             "seed": self.seed,
             "codec": self.codec,
+            **({"decode": decode.model_dump(mode="json", exclude={"unreadable"})} if decode else {}),
         }
 
     def with_views_of(self, other: "Manifest") -> "Manifest":
@@ -108,9 +120,12 @@ class Manifest(Config):
 
     def dump_command(self, path: Path) -> str:
         """The command that dumps this store, or finishes it."""
+        decode = self.source.decode
         knobs = {
             "data": self.source.spec.get("data"),
             "root": self.source.spec.get("root"),
+            "decode": decode and decode.backend.partition("/")[0],
+            "unreadable": decode and decode.unreadable,
             "teacher": self.teacher.name,
             "checkpoint": self.teacher.checkpoint,
             "precision": self.teacher.precision,
@@ -121,7 +136,8 @@ class Manifest(Config):
             "store": path,
         }
         words = (f"--{knob} {shlex.quote(str(value))}" for knob, value in knobs.items() if value is not None)
-        return f"kdcache dump {' '.join(words)}"
+        exif = " --exif" if decode and decode.orientation == "exif" else ""
+        return f"kdcache dump {' '.join(words)}{exif}"
 
 
 def new_manifest(
@@ -133,6 +149,8 @@ def new_manifest(
     class_names: Sequence[str] | None,
     channels: int,
     source_spec: Mapping[str, Any],
+    decode: Mapping[str, Any] | None = None,
+    skipped: Mapping[str, Sequence[str]] | None = None,
     recipe: Mapping[str, Any],
     seed: int,
     teacher: Mapping[str, Any],
@@ -149,6 +167,8 @@ def new_manifest(
         class_names: in the order of the logits, where they are known.
         channels: of the images.
         source_spec: where the images are, for whoever opens them again.
+        decode: the fields of `StoredDecoding`, where the images are files.
+        skipped: files of each part that could not be decoded and were left out.
         recipe: how views are made.
         seed: of the views.
         teacher: the fields of `StoredTeacher`.
@@ -162,7 +182,14 @@ def new_manifest(
     for name, count in samples.items():
         layout = choose_layout(count, views=views if name == "train" else 1, classes=classes)
         parts[name] = {**vars(layout), "fingerprint": fingerprints[name]}
-    source = {"spec": dict(source_spec), "classes": classes, "class_names": class_names, "channels": channels}
+    source = {
+        "spec": dict(source_spec),
+        "classes": classes,
+        "class_names": class_names,
+        "channels": channels,
+        "decode": decode,
+        "skipped": skipped or {},
+    }
     described = {
         "store_id": "",
         "parts": parts,

@@ -1,4 +1,7 @@
+import os
+import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,6 +81,50 @@ def test_sixteen_bits_are_refused_rather_than_clipped(tree):
     Image.fromarray(np.full((8, 9), 40_000, np.uint16)).save(tree / "train" / "class_0" / "00.png")
     with pytest.raises(SourceError, match=r"I;16 pixels; expected 8 bits"):
         _open(tree).images(np.array([0]))
+
+
+def test_names_are_kept_as_they_are(tree):
+    odd = ["a b.png", "Größe 猫.png", "UPPER.PNG", "a.jpg.png"]
+    for name in odd:
+        Image.new("RGB", (9, 8)).save(tree / "train" / "class_2" / name)
+    (tree / "train" / "class_2" / "folder.jpg").mkdir()
+    Image.new("RGB", (9, 8)).save(tree / "train" / "class_2" / "folder.jpg" / "inside.png")
+    source = _open(tree)
+    found = {file for file in source.files if not file[-6:-4].isdigit()}
+    assert found == {f"class_2/{name}" for name in [*odd, "folder.jpg/inside.png"]}
+    assert len(source.images(np.arange(len(source)))) == 25
+    assert source.fingerprint() == _open(tree).fingerprint()
+
+
+def test_a_name_that_is_no_text_is_refused(tree):
+    with open(os.fsencode(tree / "train" / "class_0") + b"/\xff.png", "w"):
+        pass
+    with pytest.raises(SourceError, match=r"the name 'class_0/.udcff\.png' is not UTF-8\. Rename"):
+        _open(tree)
+
+
+def test_a_folder_that_cannot_be_listed_is_refused_rather_than_taken_for_empty(tree, monkeypatch):
+    def refuse(place):
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SourceError, match=r"tree/train cannot be listed: Permission denied"):
+        _open(tree)
+
+
+def test_a_copy_in_another_process_is_the_same_source(tree):
+    source = _open(tree)
+    copy = pickle.loads(pickle.dumps(source))
+    assert (copy.files, copy.top, copy.spec, copy.fingerprint()) == (
+        source.files, source.top, source.spec, source.fingerprint()
+    )  # fmt: skip
+    np.testing.assert_array_equal(copy.images(np.arange(20)), source.images(np.arange(20)))
+
+
+def test_a_pickled_file_costs_its_name_and_its_label(tree):
+    one = _open(tree)
+    many = replace(one, files=tuple(f"class_0/{number:020}.png" for number in range(1000)), all_labels=np.arange(1000))
+    assert len(pickle.dumps(many)) < len(pickle.dumps(one)) + 1000 * (32 + 8 + 8)
 
 
 def test_a_class_that_only_the_test_images_have_is_refused(tree):
