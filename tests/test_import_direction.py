@@ -14,8 +14,9 @@ WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
-    {"methods", "evaluate", "rendering", "rundir", "proof", "report", "targets"},
-    {"stream", "composition", "description", "look_page",
+    {"methods", "evaluate", "rendering", "rundir", "proof", "report", "targets",
+     "order", "view_schedule"},
+    {"stream", "witness", "composition", "description", "look_page",
      "recipe_description", "sheet_picture"},
     {"opened", "inspection", "objective"},
     {"siblings"},

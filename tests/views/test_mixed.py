@@ -196,9 +196,13 @@ def test_knobs_that_make_no_sense_are_refused(knob, value):
 
 def test_mixing_is_always_the_outermost():
     mixed = {"name": "mixed", "base": "cifar", "mixup": 0.2}
-    for outer in ({"name": "chain", "steps": ["cutout"]}, {"name": "mixed", "cutmix": 1.0}):
+    for outer in (
+        {"name": "chain", "steps": ["cutout"], "base": mixed},
+        {"name": "mixed", "cutmix": 1.0, "base": mixed},
+        {"name": "groups", "groups": [{"recipe": mixed, "count": 1}]},
+    ):
         with pytest.raises(ConfigError, match="'mixed' stands inside another one; mixing comes last"):
-            make_recipe({**outer, "base": mixed})
+            make_recipe(outer)
     recipe = make_recipe("cifar+cutout+mixup")
     assert (recipe.name, recipe.base.name) == ("mixed", "chain")
 
