@@ -13,8 +13,6 @@ from cache_kd.views.find import MIXES, make_recipe, make_step, recipe_kind, reci
 from cache_kd.views.recipe import Recipe
 from cache_kd.views.step import Step
 
-SAME_FOR_ALL = ("name", "version", "randomness")  # fields that nobody turns
-
 
 @dataclass(frozen=True, kw_only=True)
 class Knob:
@@ -123,10 +121,11 @@ def _runs_on(part: Recipe | Step, *, holds_recipes: bool) -> str:
 
 
 def _knobs(schema: Mapping[str, Any]) -> Iterator[Knob]:
+    """The fields of a JSON schema that take more than one value."""
     for name, field in schema["properties"].items():
-        if name not in SAME_FOR_ALL:
-            required = name in schema.get("required", ())
-            yield Knob(name=name, takes=_takes(field), required=required, default=field.get("default"))
+        if "const" not in field:
+            takes, required = _takes(field, _inner(schema)), name in schema.get("required", ())
+            yield Knob(name=name, takes=takes, required=required, default=field.get("default"))
 
 
 def _inner(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -134,28 +133,37 @@ def _inner(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _takes(field: Mapping[str, Any]) -> str:
+def _takes(field: Mapping[str, Any], inner: Mapping[str, Any]) -> str:
     """What a JSON schema allows, in a few words.
 
-    >>> _takes({"type": "integer", "minimum": 1}), _takes({"enum": ["cpu", "cuda"]})
+    >>> _takes({"type": "integer", "minimum": 1}, {}), _takes({"enum": ["cpu", "cuda"]}, {})
     ('integer >= 1', '"cpu" or "cuda"')
-    >>> _takes({"type": "array", "items": {"$ref": "#/$defs/Step"}})
+    >>> _takes({"type": "array", "items": {"$ref": "#/$defs/Step"}}, {})
     'list of step'
     """
     if "$ref" in field:
-        return str(field["$ref"]).rpartition("/")[2].lower()
+        kind = field["$ref"].rpartition("/")[2]
+        if kind in ("Recipe", "Step"):
+            return str(kind).lower()
+        fields = (f"{name}: {_takes(each, inner)}" for name, each in inner[kind]["properties"].items())
+        return f"{{{', '.join(fields)}}}"
     if "anyOf" in field:
-        return " or ".join(map(_takes, field["anyOf"]))
+        return " or ".join(_takes(each, inner) for each in field["anyOf"])
     if "const" in field or "enum" in field:
         return " or ".join(f'"{value}"' for value in field.get("enum", [field.get("const")]))
     if "prefixItems" in field:
-        each = list(map(_takes, field["prefixItems"]))
+        each = [_takes(item, inner) for item in field["prefixItems"]]
         return f"{len(each)} of {each[0]}" if len(set(each)) == 1 else f"[{', '.join(each)}]"
     if "items" in field:
-        return f"list of {_takes(field['items'])}"
+        return f"list of {_takes(field['items'], inner)}"
+    return f"{field.get('type', 'any')} {_limits(field)}".rstrip()
+
+
+def _limits(field: Mapping[str, Any]) -> str:
+    if "minimum" in field and "maximum" in field:
+        return f"{field['minimum']:g} to {field['maximum']:g}"
     signs = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
-    limits = " and ".join(f"{sign} {field[limit]:g}" for limit, sign in signs.items() if limit in field)
-    return f"{field.get('type', 'any')} {limits}".rstrip()
+    return " and ".join(f"{sign} {field[limit]:g}" for limit, sign in signs.items() if limit in field)
 
 
 def _first_sentence(text: str) -> str:

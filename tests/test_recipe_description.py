@@ -62,6 +62,8 @@ def test_a_knob_says_what_it_takes():
     assert chain["steps"].takes == "list of step"
     assert chain["steps"].required
     assert explain("chain").manifest is None
+    assert ALL["groups"].knobs[0].takes == "list of {recipe: recipe, count: integer >= 1}"
+    assert ALL["mixed"].knobs[-2].takes == "number 0 to 1"
 
 
 @pytest.mark.parametrize("word", MIXES)
