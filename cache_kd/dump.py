@@ -16,15 +16,18 @@ from cache_kd.device import DeviceName, Precision, describe_environment, resolve
 from cache_kd.errors import ModelError
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.progress import Progress, Silent
+from cache_kd.rendering import Rendering
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, Source, SourceSpec
 from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
+from cache_kd.store.reader import Reader
 from cache_kd.store.writer import Writer
 from cache_kd.stream import render_part
 from cache_kd.types import Digests, Samples, ViewTensor
 from cache_kd.views import Recipe, digests, make_recipe
+from cache_kd.witness import demand_exact, write_witnesses
 
 
 class DumpConfig(Config):
@@ -64,7 +67,7 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     Whatever an earlier, interrupted dump finished is kept; a complete store costs nothing.
 
     Raises:
-        StoreMismatch: the path holds another teacher, source, recipe, seed or codec.
+        StoreMismatch: the path holds another teacher, source, recipe, seed or codec, or its pixels are not these.
         KdCacheError: anything else that a user can mend.
     """
     progress = progress or Silent()
@@ -83,10 +86,16 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         normalise=config.normalise,
     )
     manifest = _manifest(config, sources, recipe, teacher)
-    with Writer.create_or_resume(config.store, manifest) as writer:
+    rendering = Rendering(sources=sources, recipe=recipe, seed=config.seed)
+
+    def admit(stored: Manifest) -> None:
+        demand_exact(Reader(config.store, stored), rendering)
+
+    with Writer.create_or_resume(config.store, manifest, admit=admit) as writer:
         pending = writer.pending()
         manifest = writer.manifest  # with the views that are there already
         progress.say(_announcement(config, manifest, sources, pending))
+        write_witnesses(writer, rendering)
         for part, source in sources.items():
             writer.write_labels(part, source.labels())
         rows = sum(shard.stop - shard.start for shard in pending)

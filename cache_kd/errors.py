@@ -10,6 +10,8 @@ KdCacheError
     ├── StoreIncomplete  a store whose dump has not finished
     ├── StoreDamaged     bytes that are not the ones that were written
     └── PixelMismatch    a student's view that is not the picture that the teacher saw
+
+PixelDrift             a warning: the pictures are a rounding away from the ones that the teacher saw
 """
 
 import difflib
@@ -54,6 +56,10 @@ class StoreDamaged(StoreError):
 
 class PixelMismatch(StoreError):
     """A student's view that is not the picture that the teacher saw."""
+
+
+class PixelDrift(UserWarning):
+    """The pictures here are a rounding away from the ones that the teacher saw."""
 
 
 def did_you_mean(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:

@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import torch
 
 from cache_kd.errors import PixelMismatch
-from cache_kd.types import Digests, Pixels, Rows, Samples
+from cache_kd.types import Digests, Rows, Samples, ViewTensor
 from cache_kd.views import digests, words
 
 Check = Literal["all", "sample", "off"]
 
 # one row in 64: at 32x32 it costs 0.2 % of the feed, and a wrong recipe is met within the first batches
 ONE_IN = 64
+
+# of an environment: what makes logits or files, and never pixels
+NOT_OF_PIXELS = ("device", "device_name", "threads", "zarr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +39,8 @@ class PixelProof:
     environment: Mapping[str, str]
     _begun: list[bool] = field(default_factory=list)
 
-    def __call__(self, pixels: Pixels, samples: Samples, view: int) -> None:
-        """Compare the rows that are due.
+    def __call__(self, pixels: ViewTensor, samples: Samples, view: int) -> None:
+        """Compare the rows that are due; of pixels on another device only these are copied.
 
         Raises:
             PixelMismatch: names the first row that differs, its view, and what differs between the two machines.
@@ -47,7 +51,9 @@ class PixelProof:
         if not len(due):
             return
         expected = self.stored(view)[samples[due]]
-        found = digests(pixels[due])
+        # all in order are no copy
+        rows = pixels if len(due) == len(samples) else pixels[torch.from_numpy(due).to(pixels.device)]
+        found = digests(rows.cpu().numpy())
         wrong = np.flatnonzero(expected != found)
         if len(wrong):
             row = wrong[0]
@@ -65,14 +71,23 @@ class PixelProof:
         return picked
 
     def _difference(self) -> str:
-        changed = [
-            f"{name} {self.stored_environment[name]} there, {here} here"
-            for name, here in self.environment.items()
-            if name in ("pillow", "torchvision", "numpy") and self.stored_environment.get(name, here) != here
-        ]
+        changed = changes(self.stored_environment, self.environment)
         cause = (
-            f"Different libraries: {'; '.join(changed)}. Install the ones of the dump"
+            f"Changed since the dump: {'; '.join(changed)}. Install the versions of the dump"
             if changed
             else ("The libraries are the same, so the recipe's code or the images changed; use the release that dumped")
         )
         return f"{cause}, or dump again. Training on other pixels than the teacher's is what this check prevents."
+
+
+def changes(stored: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """What of an environment may have changed pixels, with both values.
+
+    >>> changes({"pillow": "12.3", "threads": "8"}, {"pillow": "13.0", "threads": "2"})
+    ['pillow 12.3 there, 13.0 here']
+    """
+    return [
+        f"{name} {stored[name]} there, {value} here"
+        for name, value in here.items()
+        if name not in NOT_OF_PIXELS and stored.get(name, value) != value
+    ]

@@ -105,7 +105,7 @@ class ViewStream:
     def _pixels(self, samples: Samples, view: int) -> ViewTensor:
         pixels = render_part("train", self.source, self.recipe, self.seed, samples, view)
         if self.proof is not None:
-            self.proof(pixels.numpy(), samples, view)
+            self.proof(pixels, samples, view)
         return pixels
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:

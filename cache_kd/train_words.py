@@ -54,6 +54,7 @@ def summary(
         "seconds": sum(line["seconds"] for line in epochs),
         "seconds_per_epoch": statistics.median(line["seconds"] for line in epochs),
         "waiting": sum(line["waiting"] * line["seconds"] for line in epochs) / sum(line["seconds"] for line in epochs),
+        "pixels": _pixels(config, material),
         "environment": describe_environment(device),
     }
 
@@ -61,6 +62,13 @@ def summary(
 def _whence(config: TrainConfig) -> str:
     """Where the teacher's logits come from."""
     return "live" if config.live_teacher else "cached" if config.asks_a_teacher else "none"
+
+
+def _pixels(config: TrainConfig, material: Material) -> dict[str, Any] | None:
+    """How the pictures compared with the store's witnesses; None where nobody looked, or nothing is stored."""
+    if config.check == "off" or not material.stores:
+        return None
+    return material.stores[0].verdict.to_json()
 
 
 def _store_ids(material: Material) -> str | None:

@@ -11,12 +11,15 @@ import torch
 from cache_kd.device import DeviceName, Precision, resolve_device
 from cache_kd.opened import open_stored_source, open_stored_teacher
 from cache_kd.progress import Progress, Silent
+from cache_kd.rendering import Rendering
 from cache_kd.store.codec import make_codec
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
+from cache_kd.store.witness import witness_views
 from cache_kd.stream import render_part
 from cache_kd.types import Samples
 from cache_kd.views import digests, make_recipe, words
+from cache_kd.witness import Verdict, compare
 
 # Two runs of one float32 model on other batches or devices differ by rounding: at most 1e-6 of the largest
 # logit was measured on CPU. A bf16 teacher keeps 8 bits, so its own reruns differ by up to 2 %.
@@ -31,13 +34,15 @@ class Verification:
     largest_difference: float = 0.0  # |stored - recomputed|, the largest over rows and classes
     largest_excess: float = 0.0  # by how much a row exceeds its tolerance; <= 0 where all rows hold
     worst: tuple[str, int, int] | None = None  # part, sample, view of the largest excess
-    pixels_equal: bool = True
+    pixels_equal: bool = True  # of the recomputed rows, by their digests
+    witnesses: Verdict | None = None  # None where files are at fault
     faults: list[str] = field(default_factory=list)  # missing, torn, flipped or foreign files
 
     @property
     def holds(self) -> bool:
         """Whether every row and every file is what it should be."""
-        return self.largest_excess <= 0 and self.pixels_equal and not self.faults
+        pixels_hold = self.pixels_equal and (self.witnesses is None or self.witnesses.kind == "exact")
+        return self.largest_excess <= 0 and pixels_hold and not self.faults
 
 
 def verify(
@@ -79,6 +84,7 @@ def verify(
     sources = {part: open_stored_source(manifest, part, data=data, root=root, path=path) for part in manifest.parts}
     teacher = open_stored_teacher(manifest, checkpoint=checkpoint, device=resolve_device(device))
     recipe = make_recipe(manifest.recipe)
+    witnesses = compare(reader, Rendering(sources=sources, recipe=recipe, seed=manifest.seed), witness_views(manifest))
     outcomes: list[_Row] = []
     with progress.task("verify", rows, "rows") as advance:
         for part, view, samples in _picked(manifest, rows, seed):
@@ -100,6 +106,7 @@ def verify(
         largest_excess=worst.excess,
         worst=worst.where,
         pixels_equal=all(outcome.same_pixels for outcome in outcomes),
+        witnesses=witnesses,
     )
 
 

@@ -23,6 +23,7 @@ def info(path: Path, as_json: bool) -> None:
     """
     from cache_kd.cli.console import print_json, print_pairs, size
     from cache_kd.inspection import inspect_store
+    from cache_kd.store.witness import witness_rows, witness_views
 
     seen = inspect_store(path)
     if as_json:
@@ -36,6 +37,7 @@ def info(path: Path, as_json: bool) -> None:
         else f"{100 * seen.teacher_accuracy:.2f} % on test images"
     )
     parts = ", ".join(f"{name}: {part.views} x {part.samples:,}" for name, part in manifest.parts.items())
+    witnesses = sum(witness_rows(manifest, view) for view in witness_views(manifest))
     pairs = [
         ("store", f"{path}  ({manifest.store_id})"),
         ("state", "complete" if seen.complete == 1 else f"unfinished: {100 * seen.complete:.1f} % of the shards"),
@@ -47,6 +49,7 @@ def info(path: Path, as_json: bool) -> None:
         ("source", f"{manifest.source.spec['data']}, fingerprint {manifest.parts['train'].fingerprint}"),
         *_decoding(manifest.source),
         ("codec", f"{manifest.codec['name']}, {size(seen.bytes)} on disk, {seen.bytes_per_view:.1f} bytes per view"),
+        ("witnesses", f"{witnesses} train views are kept as pixels, to prove the others by"),
         ("dumped with", ", ".join(f"{name} {value}" for name, value in manifest.environment.items())),
         ("created", manifest.created),
     ]

@@ -1,5 +1,8 @@
 """`kdcache`: the group of commands, and how their errors reach a person."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -14,7 +17,7 @@ from cache_kd.cli.methods import methods
 from cache_kd.cli.recipes import recipes
 from cache_kd.cli.train import train
 from cache_kd.cli.verify import verify
-from cache_kd.errors import KdCacheError
+from cache_kd.errors import KdCacheError, PixelDrift
 
 
 class Commands(click.Group):
@@ -23,11 +26,29 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with _drift_in_words():
+                return super().invoke(ctx)
         except KdCacheError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt as stop:
             raise click.ClickException(f"Stopped. {_after_stop(ctx)}") from stop
+
+
+@contextmanager
+def _drift_in_words() -> Iterator[None]:
+    """Say what a `PixelDrift` says, without the line of code that other warnings are shown with."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PixelDrift)
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, PixelDrift):
+                click.echo(f"Warning: {message}", err=True)
+            else:
+                usual(message, category, *place, **more)
+
+        warnings.showwarning = show
+        yield
 
 
 def _after_stop(ctx: click.Context) -> str:

@@ -31,7 +31,7 @@ def verify(
 ) -> None:
     """Ask the teacher again about random rows of a store.
 
-    Renders the rows, runs the teacher on them and compares with what is stored at PATH.
+    Renders the rows and the witnesses, runs the teacher on the rows and compares with what is stored at PATH.
     Exits with 1 where a row differs by more than the codec's stated error and the rounding of a rerun.
 
     \b
@@ -53,7 +53,8 @@ def verify(
         progress=Terminal(),
     )
     if as_json:
-        print_json({**asdict(result), "holds": result.holds})
+        witnesses = result.witnesses.to_json() if result.witnesses else None
+        print_json({**asdict(result), "witnesses": witnesses, "holds": result.holds})
     else:
         click.echo(_words(path, result))
     if not result.holds:
@@ -67,7 +68,7 @@ def _words(path: Path, result: object) -> str:
     if result.holds:
         return (
             f"{path} holds: {result.rows} random rows, largest difference {result.largest_difference:.2e} "
-            "(within the codec's stated error), every pixel digest equal."
+            f"(within the codec's stated error), every pixel digest equal, {result.witnesses}."
         )
     if result.faults:
         lines = "\n".join(f"  {fault}" for fault in result.faults)
@@ -75,8 +76,10 @@ def _words(path: Path, result: object) -> str:
             f"{path} does NOT hold:\n{lines}\n  Delete these files and run the same dump again: only they are redone."
         )
     lines = []
-    if not result.pixels_equal:
-        lines.append("Pixels differ from the ones the teacher saw: the images, the recipe's code or a library changed.")
+    if result.witnesses is not None and result.witnesses.kind != "exact":
+        lines.append(f"Pixels: {result.witnesses.kind}, {result.witnesses}")
+    elif not result.pixels_equal:
+        lines.append("Pixels: every witness is equal, other rows are not; some images or the recipe's code changed.")
     if result.worst is not None and result.largest_excess > 0:
         part, sample, view = result.worst
         lines.append(

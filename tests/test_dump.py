@@ -18,14 +18,15 @@ from safetensors.torch import load_file, save_file
 from cache_kd.dump import DumpConfig, dump
 from cache_kd.errors import ConfigError, ModelError, StoreMismatch
 from cache_kd.store.reader import Reader
+from cache_kd.views.cifar import Cifar
 
 
 def shard_files(store: Path) -> dict[str, bytes]:
-    """Every data file of a store by its path inside; manifests and records hold times and are left out."""
+    """Every data file and witness of a store by its path inside; manifests and records hold times and are left out."""
     return {
         str(path.relative_to(store)): path.read_bytes()
         for path in sorted(store.rglob("*"))
-        if path.is_file() and "/c/" in path.as_posix()
+        if path.is_file() and ("/c/" in path.as_posix() or path.suffix == ".npy")
     }
 
 
@@ -62,6 +63,37 @@ def test_more_views_add_only_the_new_ones(dump_config, own_store):
     after = shard_files(own_store)
     assert {name: after[name] for name in before} == before
     assert Reader.open(own_store).manifest.parts["train"].views == 3
+
+
+def test_views_added_later_have_the_witnesses_of_a_dump_of_all_at_once(dump_config, tmp_path):
+    dump(dump_config(tmp_path / "grown", views=1))
+    dump(dump_config(tmp_path / "grown", views=3))
+    dump(dump_config(tmp_path / "whole", views=3))
+    witnesses = [
+        {file.name: file.read_bytes() for file in (tmp_path / store / "witness").iterdir()}
+        for store in ("grown", "whole")
+    ]
+    assert witnesses[0] == witnesses[1]
+    assert sorted(witnesses[0]) == ["0.npy", "1.npy", "2.npy"]
+
+
+def test_pixels_of_two_kinds_never_meet_in_one_store(dump_config, own_store, monkeypatch):
+    """Whoever lets a store grow, or finishes it, has to render exactly what is there; a finished one is not asked."""
+    original = Cifar.render
+    monkeypatch.setattr(Cifar, "render", lambda self, pictures, knobs: original(self, pictures, knobs) ^ 1)
+    before = shard_files(own_store)
+    assert dump(dump_config(own_store)).computed_rows == 0
+    for record in ("train.1.1", "witness.1"):
+        (own_store / "done" / f"{record}.json").unlink()
+        with pytest.raises(StoreMismatch, match=r"cannot go on here: .* witness rows differ .* pass another --store"):
+            dump(dump_config(own_store))
+    monkeypatch.undo()
+    dump(dump_config(own_store))
+    monkeypatch.setattr(Cifar, "render", lambda self, pictures, knobs: original(self, pictures, knobs) ^ 1)
+    with pytest.raises(StoreMismatch, match="Rows of two kinds of pixels must not meet"):
+        dump(dump_config(own_store, views=3))
+    assert shard_files(own_store) == before
+    assert Reader.open(own_store).manifest.parts["train"].views == 2
 
 
 @pytest.mark.parametrize(("kills", "views"), [(3, 3), pytest.param(15, 6, marks=pytest.mark.slow)])

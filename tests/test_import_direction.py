@@ -14,7 +14,7 @@ WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
-    {"methods", "evaluate", "rendering", "rundir", "proof", "report", "targets",
+    {"methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets",
      "order", "view_schedule"},
     {"stream", "witness", "composition", "description", "look_page",
      "recipe_description", "sheet_picture"},

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 
 from cache_kd.errors import PixelMismatch
 from cache_kd.proof import ONE_IN, PixelProof
 from cache_kd.views import digests
 
 ROWS = 6400
-PIXELS = np.random.default_rng(0).integers(0, 256, (ROWS, 4, 4, 1), dtype=np.uint8)
-STORED = digests(PIXELS)
+PIXELS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (ROWS, 4, 4, 1), dtype=np.uint8))
+STORED = digests(PIXELS.numpy())
 ALL = np.arange(ROWS)
 
 
@@ -30,7 +31,7 @@ def test_equal_pixels_pass(check):
 
 
 def test_all_finds_one_changed_pixel_anywhere():
-    changed = PIXELS.copy()
+    changed = PIXELS.clone()
     changed[4321, 2, 1, 0] ^= 1
     with pytest.raises(PixelMismatch, match=r"Sample 4321, view 0: .* \(1 of 6400 checked rows differ\)"):
         proof("all")(changed, ALL, 0)

@@ -8,11 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from cache_kd.errors import ConfigError, KdCacheError, PixelMismatch, RunError, StoreMismatch
+from cache_kd.errors import ConfigError, KdCacheError, PixelDrift, PixelMismatch, RunError, StoreMismatch
 from cache_kd.methods import make_method, names
 from cache_kd.rundir import RunFolder
 from cache_kd.train import Data, LiveTeacher, Optimiser, TrainConfig, train
@@ -344,13 +345,63 @@ def test_too_few_views_are_refused_before_anything_is_written(dump_config, tmp_p
 
 
 def test_other_pictures_stop_the_run(own_store, images, tmp_path, monkeypatch):
-    """A recipe whose code changed: the store's digests no longer match."""
+    """A recipe whose code changed: the store's witnesses say so before the first step."""
+    from cache_kd.views.cifar import Cifar
+
+    original = Cifar.render
+    monkeypatch.setattr(Cifar, "render", lambda self, pictures, knobs: original(self, pictures, knobs) ^ 255)
+    with pytest.raises(PixelMismatch, match=r"34 of 34 witness rows differ .*, 34 by more than 1.0, .* sample \d+"):
+        train(config(tmp_path / "run", own_store, method="kd"))
+
+
+def test_a_rounding_warns_once_and_the_training_goes_on(own_store, tmp_path, monkeypatch):
+    """Two epochs, one warning; the summary keeps it, and no row is compared, for none of them could be equal."""
     from cache_kd.views.cifar import Cifar
 
     original = Cifar.render
     monkeypatch.setattr(Cifar, "render", lambda self, pictures, knobs: original(self, pictures, knobs) ^ 1)
-    with pytest.raises(PixelMismatch, match=r"Sample \d+, view 0: the pixels here have crc32 .* the teacher saw"):
-        train(config(tmp_path / "run", own_store, method="kd"))
+    for name, changes in (("cached", {}), ("live", {"live_teacher": LiveTeacher()})):
+        with pytest.warns(PixelDrift, match=r"34 of 34 witness rows differ .* on average by 1 of 255") as caught:
+            summary = train(config(tmp_path / name, own_store, method="kd", epochs=2, check="all", **changes))
+        assert len(caught) == 1
+        assert summary["pixels"]["kind"] == "drift"
+        assert summary["pixels"]["mean_difference"] == 1.0
+        assert summary["epochs"] == 2
+
+
+@pytest.mark.parametrize(("check", "kind"), [("off", None), ("sample", "exact")])
+def test_a_summary_says_how_the_pictures_compared(own_store, tmp_path, check, kind):
+    pixels = train(config(tmp_path / "run", own_store, method="kd", check=check))["pixels"]
+    assert (pixels and pixels["kind"]) == kind
+
+
+def test_without_a_check_no_witness_is_rendered(own_store, tmp_path, monkeypatch):
+    from cache_kd.views.cifar import Cifar
+
+    original = Cifar.render
+    monkeypatch.setattr(Cifar, "render", lambda self, pictures, knobs: original(self, pictures, knobs) ^ 255)
+    train(config(tmp_path / "run", own_store, method="kd", check="off"))
+
+
+def test_a_row_that_no_witness_shows_stops_the_run(own_store, tmp_path, monkeypatch):
+    """One value of one row is one off, and every witness is equal: the row's own digest tells."""
+    from cache_kd.opened import open_store
+    from cache_kd.views.cifar import Cifar
+    from cache_kd.witness import witness_samples
+
+    store = open_store(own_store)
+    sample = next(row for row in range(512) if row not in witness_samples(store.manifest, 0))
+    victim = store.source.images(np.array([sample]))[0]
+    original = Cifar.render
+
+    def render(self, pictures, knobs):
+        views = original(self, pictures, knobs).copy()
+        views[(pictures == victim).all((1, 2, 3)), 5, 5, 0] ^= 1
+        return views
+
+    monkeypatch.setattr(Cifar, "render", render)
+    with pytest.raises(PixelMismatch, match=rf"Sample {sample}, view 0: the pixels here have crc32 .* the teacher saw"):
+        train(config(tmp_path / "run", own_store, method="kd", check="all"))
 
 
 def test_changed_labels_stop_the_run(own_store, images, tmp_path):

@@ -15,7 +15,7 @@ from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomple
 from cache_kd.store.layout import Layout, choose_layout
 
 FORMAT = "cache_kd-store"
-VERSION = 1
+VERSION = 2  # 1 had no witnesses
 
 ATTRIBUTE = "cache_kd"  # the key of the root group's attributes that holds the manifest
 ROOT_FILE = "zarr.json"  # of the root group; its presence with a manifest is what makes a folder a store
@@ -81,7 +81,7 @@ class Manifest(Config):
     """What a store says of itself."""
 
     format: Literal["cache_kd-store"] = "cache_kd-store"
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     store_id: str
     parts: dict[str, Part]
     source: StoredSource
@@ -227,7 +227,7 @@ def read_manifest(path: Path) -> Manifest:
     """The manifest of the store at `path`.
 
     Raises:
-        StoreError: there is no store, or a newer release wrote it.
+        StoreError: there is no store, or a newer or a much older release wrote it.
         StoreIncomplete: a dump was interrupted while it began.
         StoreDamaged: the manifest is not the one that was written.
     """
@@ -237,6 +237,11 @@ def read_manifest(path: Path) -> Manifest:
         raise StoreError(
             f"{path} is a store of version {version}; this release reads version {VERSION}. "
             "Upgrade with: pip install --upgrade cache_kd."
+        )
+    if isinstance(version, int) and version < VERSION:
+        raise StoreError(
+            f"{path} is a store of version {version}, made before stores kept pixels to prove their views by. "
+            "Dump again to another --store."
         )
     digest = found.pop("digest", None)
     if digest != _digest(found):

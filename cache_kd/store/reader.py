@@ -12,7 +12,17 @@ from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomple
 from cache_kd.store.arrays import StoredArray, digest_array, label_array, logit_arrays, metadata_fault, metadata_files
 from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.manifest import LOCK, ROOT_FILE, Manifest, read_manifest
-from cache_kd.store.record import Piece, find_fault, is_recorded, label_piece, pieces, shard_piece, unfinished
+from cache_kd.store.record import (
+    Piece,
+    find_fault,
+    is_recorded,
+    label_piece,
+    pieces,
+    shard_piece,
+    unfinished,
+    witness_piece,
+)
+from cache_kd.store.witness import decode, witness_views
 from cache_kd.types import Digests, LabelArray, LogitArray, Samples
 
 
@@ -71,7 +81,7 @@ class Reader:
 
     @property
     def complete(self) -> float:
-        """The share of shards and label files that are written and have their size, 0 to 1."""
+        """The share of shards, label and witness files that are written and have their size, 0 to 1."""
         return 1 - len(unfinished(self.path, self.manifest)) / len(list(pieces(self.manifest)))
 
     def labels(self, part: str) -> LabelArray:
@@ -100,6 +110,23 @@ class Reader:
             digests.setflags(write=False)
             self._digests[part, view] = digests
         return self._digests[part, view]
+
+    def witnessed_views(self) -> list[int]:
+        """The views of the train part whose witnesses are written and have their size."""
+        missing = {piece.name for piece in unfinished(self.path, self.manifest)}
+        views = witness_views(self.manifest)
+        return [view for view in views if witness_piece(self.manifest, view).name not in missing]
+
+    def witnesses(self, view: int) -> NDArray[np.uint8]:
+        """The witnesses of one view of the train part, [rows, …]: as they were given to the writer.
+
+        Raises:
+            StoreIncomplete: they are not written yet.
+            StoreDamaged: they are not the ones that were written.
+        """
+        piece = witness_piece(self.manifest, view)
+        self._require([piece], deep=True)
+        return decode((self.path / piece.files[0]).read_bytes())
 
     def view(self, part: str, number: int) -> StoredView:
         """One whole view, read and checked shard by shard.
@@ -160,10 +187,12 @@ class Reader:
 
     def _incomplete(self, missing: list[Piece], wanted: list[Piece]) -> str:
         shards = [piece for piece in missing if piece.shard]
-        labels = [piece.title for piece in missing if not piece.shard]
+        others = [piece.title for piece in missing if not piece.shard]
+        # of up to 16 views with witnesses and two parts with labels, a few say enough
+        others = others if len(others) < 4 else [f"{len(others)} files of labels and witnesses"]
         lacks = [f"{len(shards)} of {sum(1 for piece in wanted if piece.shard)} shards"] if shards else []
         return (
-            f"{self.path} lacks {' and '.join(lacks + labels)}: its dump has not finished. Run the dump again, "
+            f"{self.path} lacks {' and '.join(lacks + others)}: its dump has not finished. Run the dump again, "
             f"finished shards are kept: {self.manifest.dump_command(self.path)}"
         )
 

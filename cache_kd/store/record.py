@@ -1,4 +1,4 @@
-"""Completion records: a shard, or a part's labels, counts as written only once its record says so."""
+"""Completion records: a shard, a part's labels or a view's witnesses count as written once a record says so."""
 
 import hashlib
 from collections.abc import Iterator
@@ -13,20 +13,21 @@ from cache_kd.files import write_whole
 from cache_kd.store.arrays import label_array, shard_files
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
+from cache_kd.store.witness import witness_file, witness_rows, witness_views
 
 FOLDER = "done"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """What one record vouches for: a shard, or all labels of a part.
+    """What one record vouches for: a shard, all labels of a part, or the witnesses of a view.
 
     Attributes:
         name: of the record.
         title: for people.
         files: below the store, in the order of writing.
         rows: how many samples.
-        shard: None for labels.
+        shard: None for labels and witnesses.
     """
 
     name: str
@@ -70,6 +71,17 @@ def label_piece(manifest: Manifest, part: str) -> Piece:
     )
 
 
+def witness_piece(manifest: Manifest, view: int) -> Piece:
+    """The witnesses of one view of the train part."""
+    return Piece(
+        name=f"witness.{view}",
+        title=f"witnesses of view {view}",
+        files=(witness_file(view),),
+        rows=witness_rows(manifest, view),
+        shard=None,
+    )
+
+
 def shard_piece(manifest: Manifest, shard: Shard) -> Piece:
     """One shard: its logits and digests."""
     return Piece(
@@ -82,7 +94,9 @@ def shard_piece(manifest: Manifest, shard: Shard) -> Piece:
 
 
 def pieces(manifest: Manifest) -> Iterator[Piece]:
-    """Everything that a finished store holds, in the order of writing."""
+    """Everything that a finished store holds; the witnesses of a view are written before its shards."""
+    for view in witness_views(manifest):
+        yield witness_piece(manifest, view)
     for name, part in manifest.parts.items():
         yield label_piece(manifest, name)
         for shard in part.layout.shards(name):

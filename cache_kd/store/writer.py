@@ -3,8 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,12 +33,15 @@ from cache_kd.store.record import (
     label_piece,
     shard_piece,
     unfinished,
+    witness_piece,
     write_record,
 )
+from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
+from cache_kd.store.witness import encode, witness_views
 from cache_kd.types import Digests, LabelArray, Logits
 
 # the folders of a store; an abandoned creation may have left any of them, with metadata but no rows in it
-OURS = ("logits", "view_digest", "labels", "test", FOLDER)
+OURS = ("logits", "view_digest", "labels", "test", WITNESS_FOLDER, FOLDER)
 
 
 class Writer:
@@ -58,11 +61,19 @@ class Writer:
         self._lock = lock
 
     @classmethod
-    def create_or_resume(cls, path: Path, manifest: Manifest) -> "Writer":
+    def create_or_resume(
+        cls, path: Path, manifest: Manifest, *, admit: Callable[[Manifest], None] = lambda stored: None
+    ) -> "Writer":
         """Begin the store that `manifest` describes at `path`, go on with it, or find it finished.
 
         A finished store with at least the views asked for is a hit: nothing is locked, and nothing will be written.
         More views than stored are added in place. Whatever an interrupted dump left unfinished is cleared.
+
+        Args:
+            path: of the store.
+            manifest: of what is asked for.
+            admit: called with the stored manifest before a store that is there is added to; nothing was changed yet,
+                and raising leaves it so.
 
         Raises:
             StoreMismatch: `path` holds a store of something else; both sides of every difference are named.
@@ -81,7 +92,12 @@ class Writer:
                 sync_folder(path.parent)
             _acquire(path, lock)
             # another process may have begun or finished the store before the lock was ours
-            stored = _grow(path, _fitting(path, manifest), manifest) if _is_store(path) else _create(path, manifest)
+            if _is_store(path):
+                before = _fitting(path, manifest)
+                admit(before)
+                stored = _grow(path, before, manifest)
+            else:
+                stored = _create(path, manifest)
             _clear_temporaries(path)
             pending = unfinished(path, stored)
             _discard(path, pending)
@@ -103,7 +119,7 @@ class Writer:
 
     @property
     def complete(self) -> bool:
-        """Whether every shard and all labels are written."""
+        """Whether every shard, all labels and all witnesses are written."""
         return not self._unfinished
 
     def pending(self) -> list[Shard]:
@@ -147,12 +163,40 @@ class Writer:
         if piece.name in self._unfinished:
             self._write(piece, [(label_array(self.manifest, part), (slice(None),), labels)])
 
+    def pending_witnesses(self) -> list[int]:
+        """The views whose witnesses are still to be written, in order."""
+        views = witness_views(self.manifest)
+        return [view for view in views if witness_piece(self.manifest, view).name in self._unfinished]
+
+    def write_witnesses(self, view: int, rows: NDArray[np.uint8]) -> None:
+        """Write the witnesses of one view; once they are recorded this does nothing.
+
+        Args:
+            view: number of a view of the train part that has witnesses.
+            rows: `witness_rows` of them, each of any one shape.
+
+        Raises:
+            StoreError: the disk is full or cannot be written to.
+        """
+        piece = witness_piece(self.manifest, view)
+        assert len(rows) == piece.rows
+        if piece.name in self._unfinished:
+            with self._vouching_for(piece):
+                _make_folders(self.path, Path(WITNESS_FOLDER))
+                (self.path / piece.files[0]).write_bytes(encode(rows))
+
     def _write(self, piece: Piece, writes: list[tuple[StoredArray, tuple[Any, ...], NDArray[Any]]]) -> None:
-        """Write the arrays of one piece, bring them to the disk, then vouch for them."""
-        with mending(self.path, needed=self._pending_bytes()):
-            _discard(self.path, [piece])
+        """Write the arrays of one piece."""
+        with self._vouching_for(piece):
             for array, place, rows in writes:
                 array.open(self.path, write=True)[place] = rows
+
+    @contextmanager
+    def _vouching_for(self, piece: Piece) -> Iterator[None]:
+        """Clear the place of a piece; once its files are written, bring them to the disk, then vouch for them."""
+        with mending(self.path, needed=self._pending_bytes()):
+            _discard(self.path, [piece])
+            yield
             for file in piece.files:
                 _sync_file(self.path, file)
             write_record(self.path, self.manifest.store_id, piece)

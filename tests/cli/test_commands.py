@@ -115,6 +115,24 @@ def test_the_whole_job_from_the_shell(kdcache, images, tmp_path):
     assert [Path(entry["path"]).name for entry in json.loads(out)] == ["a"]
 
 
+def test_a_rounding_of_pixels_is_one_sentence_on_stderr(kdcache, own_store, tmp_path, monkeypatch):
+    from cache_kd.views.cifar import Cifar
+
+    original = Cifar.render
+    monkeypatch.setattr(Cifar, "render", lambda self, pictures, knobs: original(self, pictures, knobs) ^ 1)
+    train = ("train", "--store", own_store, "--student", "resnet8x0.5", "--epochs", 2, "--device", "cpu", "--json")
+    code, out, err = kdcache(*train, "--out", tmp_path / "run")
+    assert code == 0
+    assert json.loads(out)["pixels"]["kind"] == "drift"
+    assert err.count("Warning: ") == 1
+    assert "34 of 34 witness rows differ" in err
+    assert "PixelDrift" not in err
+    code, out, _ = kdcache("verify", own_store, "--rows", 20, "--device", "cpu")
+    assert code == 1
+    assert "Pixels: drift, 34 of 34 witness rows differ" in out
+    assert "34 train views" in kdcache("info", own_store)[1]
+
+
 def test_methods_are_listed_and_shown(kdcache):
     _, out, _ = kdcache("methods", "--json")
     assert {"kd", "normkd", "la", "dtd", "rld", "atkd"} <= {entry["name"] for entry in json.loads(out)}

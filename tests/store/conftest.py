@@ -10,6 +10,7 @@ from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import new_manifest
 from cache_kd.store.reader import Reader
+from cache_kd.store.witness import witness_rows, witness_views
 from cache_kd.store.writer import Writer
 
 
@@ -71,11 +72,24 @@ def labels_of():
 
 
 @pytest.fixture(scope="session")
-def write(teach, labels_of):
+def witnesses_of():
+    """A function of a manifest and a view: the witnesses, 2x3x1 bytes each."""
+
+    def rows(manifest, view):
+        count = witness_rows(manifest, view)
+        return (np.arange(count * 6) * 37 + view).astype(np.uint8).reshape(count, 2, 3, 1)
+
+    return rows
+
+
+@pytest.fixture(scope="session")
+def write(teach, labels_of, witnesses_of):
     """A function that writes the store of a manifest at a path, or finishes it; gives back how many shards it took."""
 
     def whole(path, manifest, at_most=None):
         with Writer.create_or_resume(path, manifest) as writer:
+            for view in writer.pending_witnesses():
+                writer.write_witnesses(view, witnesses_of(manifest, view))
             for part in manifest.parts:
                 writer.write_labels(part, labels_of(manifest, part))
             pending = writer.pending()[:at_most]
@@ -87,13 +101,15 @@ def write(teach, labels_of):
 
 
 @pytest.fixture(scope="session")
-def assert_right(teach, labels_of):
+def assert_right(teach, labels_of, witnesses_of):
     """A function that reads every number of a store and compares it with what the teacher gave."""
 
     def compare(path):
         reader = Reader.open(path)
         manifest = reader.manifest
         codec = make_codec(manifest.codec)
+        for view in witness_views(manifest):
+            assert np.array_equal(reader.witnesses(view), witnesses_of(manifest, view))
         for name, part in manifest.parts.items():
             assert np.array_equal(reader.labels(name), labels_of(manifest, name))
             for view in range(part.views):

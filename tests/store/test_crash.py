@@ -13,6 +13,7 @@ import torch
 
 from cache_kd.errors import StoreError
 from cache_kd.store.manifest import Manifest
+from cache_kd.store.witness import witness_rows
 from cache_kd.store.writer import Writer
 
 # a server that has imported everything once forks a child in milliseconds, and has no threads of ours
@@ -23,6 +24,9 @@ CONTEXT.set_forkserver_preload(["cache_kd.store.writer"])
 def dump(path: Path, manifest: Manifest, rest: float = 0.0) -> None:
     """Write what is pending; `rest` seconds before each shard, as a teacher would take."""
     with Writer.create_or_resume(path, manifest) as writer:
+        for view in writer.pending_witnesses():
+            time.sleep(rest)
+            writer.write_witnesses(view, np.full((witness_rows(manifest, view), 8, 8, 1), view, dtype=np.uint8))
         for part, entry in manifest.parts.items():
             writer.write_labels(part, np.arange(entry.samples) % manifest.classes)
         for shard in writer.pending():

@@ -49,8 +49,14 @@ def test_differences_are_named_with_both_sides(describe):
 
 
 def test_a_version_from_the_future_is_refused_politely(describe, place):
-    content = root_file(describe()).replace(b'"version": 1,\n      "store_id"', b'"version": 2,\n      "store_id"')
-    with pytest.raises(StoreError, match=r"version 2; this release reads version 1. Upgrade"):
+    content = root_file(describe()).replace(b'"version": 2,\n      "store_id"', b'"version": 3,\n      "store_id"')
+    with pytest.raises(StoreError, match=r"version 3; this release reads version 2. Upgrade"):
+        read_manifest(place(content))
+
+
+def test_a_store_from_before_the_witnesses_is_refused_politely(describe, place):
+    content = root_file(describe()).replace(b'"version": 2,\n      "store_id"', b'"version": 1,\n      "store_id"')
+    with pytest.raises(StoreError, match=r"of version 1, made before .* Dump again to another --store\."):
         read_manifest(place(content))
 
 

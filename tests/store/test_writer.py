@@ -9,6 +9,7 @@ import zarr
 
 from cache_kd.errors import ModelError, StoreDamaged, StoreError, StoreIncomplete, StoreMismatch
 from cache_kd.store.reader import Reader
+from cache_kd.store.witness import witness_rows
 from cache_kd.store.writer import Writer
 
 
@@ -198,6 +199,8 @@ def test_logits_that_are_not_finite_leave_the_shard_unwritten(tmp_path, describe
 
 def test_zeros_and_fill_values_are_written_like_any_number(tmp_path, describe):
     with Writer.create_or_resume(tmp_path / "store", describe(test=None)) as writer:
+        for view in writer.pending_witnesses():
+            writer.write_witnesses(view, np.zeros((witness_rows(writer.manifest, view), 4), np.uint8))
         writer.write_labels("train", np.full(64, -1))
         for shard in writer.pending():
             writer.write(shard, torch.zeros(shard.rows, 10), np.zeros(shard.rows, np.uint32))
