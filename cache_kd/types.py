@@ -24,9 +24,12 @@ ViewTensor = UInt8[Tensor, "batch view_height view_width channels"]  # what a re
 SampleTensor = Int64[Tensor, "batch"]  # row numbers in a source
 WordTensor = Int64[Tensor, "batch words"]  # keyed random words, 0 <= word < 2**32, one row per sample
 KnobTensor = Int64[Tensor, "batch knobs"]  # resolved parameters, one view per row
+PerRow = Int64[Tensor, "batch"]  # one whole number per row
 FixedPoint = Int64[Tensor, "batch"]  # one number per row, in 1/65536
+MatrixTensor = Int64[Tensor, "batch 2 3"]  # takes (column, row, 1) to column and row, in 1/65536
 PlanarTensor = Int32[Tensor, "batch channels height width"]  # pixels with room for products
 LumaTensor = Int32[Tensor, "batch height width"]  # grey values, 0 … 255
+PlaceTensor = Int32[Tensor, "batch height width"]  # a column or row for each pixel
 
 # numpy, between disk and model
 Samples = Int64[np.ndarray, "batch"]  # row numbers in a source, never positions in a shuffled stream
