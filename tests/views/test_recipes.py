@@ -35,12 +35,15 @@ assert states() == before
 # crc32 over the digests of views 0, 1, 2 of twelve pictures of 32x32x3
 GOLDEN = {
     "chain": "ea96e752",
+    "cifar+colorjitter": "b2b3c63a",
     "cifar+cutout": "ea96e752",
+    "cifar+erasing": "066e5ee0",
+    "cifar+threeaugment": "f09a1acd",
     "cifar": "07978604",
     "groups": "50fab71b",
     "mixed": "33b12792",
     "none": "cc9a50d5",
-    "replay": "3d593f02",
+    "replay": "5b5e4773",
     "rrc": "1ed0db93",
 }
 
