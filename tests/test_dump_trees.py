@@ -113,7 +113,8 @@ def test_without_the_broken_file_both_routes_go_through(photographs, torn, confi
     assert BROKEN not in open_store(tmp_path / "store").source.files
     student = TrainConfig(student=TEACHER, out=tmp_path / "run", store=tmp_path / "store", method="rld", epochs=1,
                           check="all", device="cpu")  # fmt: skip
-    assert 0 <= train(student)["agreement"] <= 1
+    train(student)
+    assert (tmp_path / "run" / "weights.safetensors").exists()
     assert verify(tmp_path / "store", rows=20, device="cpu", deep=True).holds
     with pytest.raises(StoreMismatch, match=r"parts\.train\.samples"):
         dump(config(torn))
