@@ -1,5 +1,6 @@
 """The route from a recipe to a picture: what a dump would show the teacher of a few samples."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,7 @@ def contact_sheet(config: SheetConfig, progress: Progress | None = None) -> Pict
     named = zip(_classes(source, chosen), chosen.tolist(), strict=True)
     views = [_view(recipe, source, config.seed, chosen, view) for view in range(config.views)]
     picture = Picture(
-        title=config.recipe if isinstance(config.recipe, str) else canonical_json(config.recipe),
+        title=config.recipe if isinstance(config.recipe, str) else json.dumps(config.recipe),
         note=f"{config.data}, {len(source):,} training images, seed {config.seed}",
         labels=tuple((name, f"sample {sample}") for name, sample in named),
         columns=(_plain(recipe, source, chosen), *views),

@@ -60,19 +60,20 @@ class Picture:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the sheet in pixels."""
-        left, top, width, height = self.box(len(self.labels) - 1, len(self.columns) - 1)
-        return left + width + MARGIN, top + height + self._caption_height + MARGIN
+        left, below, width, _ = self.box(len(self.labels), len(self.columns) - 1)
+        return left + width + MARGIN, below - GAP + MARGIN
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Left, top, width and height of a tile on the sheet, in pixels."""
-        height, width = (self.scale * side for side in self.columns[column].tiles[row].shape[:2])
+        height, width = (self.scale * side for side in self.columns[column].tiles[0].shape[:2])
         left = MARGIN + LABELS + sum(self._width(before) + GAP for before in self.columns[:column])
         return left, MARGIN + 4 * LINE + row * self._row_height, width, height
 
     @property
     def _row_height(self) -> int:
         tallest: int = max(column.tiles[0].shape[0] for column in self.columns)
-        return self.scale * tallest + self._caption_height + GAP
+        beside = LINE * max(map(len, self.labels))
+        return max(self.scale * tallest + self._caption_height, beside) + GAP
 
     @property
     def _caption_height(self) -> int:

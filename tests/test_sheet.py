@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from cache_kd.errors import ConfigError, RunError, SourceError
 from cache_kd.sheet import SheetConfig, contact_sheet
-from cache_kd.sheet_picture import LABELS, Column, Picture, _font, _short
+from cache_kd.sheet_picture import LABELS, LINE, Column, Picture, _font, _short
 from cache_kd.sources import SourceSpec, open_source
 from cache_kd.views import make_recipe
 
@@ -105,14 +105,15 @@ def test_the_same_call_writes_the_same_file(images, tmp_path):
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_tiles_and_words_have_places_of_their_own():
+@pytest.mark.parametrize("sides", [(8, 40), (40, 8)])
+def test_tiles_and_words_have_places_of_their_own(sides):
     columns = [
-        Column(head="h", tiles=(np.full((s, s, 3), 255, np.uint8),) * 2, captions=(("a", "b"),) * 2) for s in (8, 40)
+        Column(head="h", tiles=(np.full((s, s, 3), 255, np.uint8),) * 2, captions=(("a", "b"),) * 2) for s in sides
     ]
     picture = Picture(title="t", note="n", labels=(("one", "1"), ("two", "2")), columns=tuple(columns))
     boxes = [picture.box(row, column) for row in range(2) for column in range(2)]
     width, height = picture.size
-    covered = np.zeros((height, width), int)
+    covered = np.zeros((height - 2 * LINE, width), int)  # the last captions stand below
     for left, top, wide, high in boxes:
         assert left >= LABELS
         covered[top : top + high, left : left + wide] += 1
