@@ -81,7 +81,7 @@ def folder_splits(spec: SourceSpec) -> tuple[str, ...]:
 class FolderSource:
     """Image files, decoded to RGB when they are asked for. Nothing is open between calls, so it may be pickled.
 
-    1.28 million files pickle to 50 MB in 0.7 s, and load in 0.3 s; paths would take 66 s.
+    1.28 million files pickle to 50 MB in 0.7 s, and load in 0.3 s; as `Path`s it would be 1.8 s and 6.6 s.
 
     Attributes:
         spec: what was opened, with the decoding and the files that were left out.
