@@ -23,7 +23,7 @@ class Groups(Recipe):
     """View v is of the group that v modulo all counts falls into. Test images are the first group's.
 
     Views of one group have one size, those of another group another. Several views of one kind need no groups:
-    any recipe gives as many as are asked for.
+    any recipe gives as many as are asked for. Multi-crop, 2x224 + 6x96:
 
     >>> from cache_kd.views import make_recipe
     >>> large = {"name": "rrc", "size": 224, "scale": (0.14, 1.0)}
@@ -34,8 +34,7 @@ class Groups(Recipe):
     (8, [224, 224, 96, 96, 96, 96, 96, 96, 224])
 
     References:
-        Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, NeurIPS 2020: the
-        2x224 + 6x96 above.
+        Caron et al., Unsupervised Learning of Visual Features by Contrasting Cluster Assignments, NeurIPS 2020.
     """
 
     name: Literal["groups"] = "groups"
