@@ -33,7 +33,7 @@ def recipes(words: str | None, as_json: bool, **options: Any) -> None:
     \b
     Examples:
       kdcache recipes
-      kdcache recipes rrc+cutout
+      kdcache recipes rrc+randaugment+erasing
       kdcache recipes cifar+cutout --data cifar100.h5 --out sheet.png
     """
     of_sheet = [name for name, value in options.items() if value is not None]
@@ -76,7 +76,7 @@ def _print_list(as_json: bool) -> None:
     for role, title in (("recipe", "Recipes, the first word"), ("step", "Steps, joined by +")):
         print_table(title, (role, "what it makes", "runs on", "paper"), _rows(described, role))
     click.echo("Words are joined by +: a recipe, its steps in order, mixing last.")
-    click.echo("  --recipe cifar+cutout   --recipe rrc+cutout   --recipe my.module:transform+cutout")
+    click.echo("  --recipe cifar+cutout   --recipe rrc+randaugment+erasing   --recipe my.module:transform+erasing")
     click.echo(f"  --recipe cifar+{'   --recipe cifar+'.join(MIXES)}")
     click.echo('A knob: --recipe \'{"name": "rrc", "size": 176}\'.  One in full: kdcache recipes rrc')
 
