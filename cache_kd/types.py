@@ -23,10 +23,14 @@ PixelTensor = UInt8[Tensor, "batch height width channels"]  # pictures of one si
 ViewTensor = UInt8[Tensor, "batch view_height view_width channels"]  # what a recipe makes of pictures
 SampleTensor = Int64[Tensor, "batch"]  # row numbers in a source
 WordTensor = Int64[Tensor, "batch words"]  # keyed random words, 0 <= word < 2**32, one row per sample
+AnyViews = UInt8[Tensor, "_ _ _ _"]  # views; those of one list may differ in number and size
+AllLabels = Int64[Tensor, "samples"]  # the labels of a whole source
 KnobTensor = Int64[Tensor, "batch knobs"]  # resolved parameters, one view per row
 PerRow = Int64[Tensor, "batch"]  # one whole number per row
 FixedPoint = Int64[Tensor, "batch"]  # one number per row, in 1/65536
 MatrixTensor = Int64[Tensor, "batch 2 3"]  # takes (column, row, 1) to column and row, in 1/65536
+BoxTensor = Int64[Tensor, "batch 4"]  # top, left, height, width; may reach beyond the picture
+ByteMask = UInt8[Tensor, "batch height width channels"]  # 255 where something is done, else 0
 PlanarTensor = Int32[Tensor, "batch channels height width"]  # pixels with room for products
 LumaTensor = Int32[Tensor, "batch height width"]  # grey values, 0 … 255
 PlaceTensor = Int32[Tensor, "batch height width"]  # a column or row for each pixel

@@ -6,11 +6,15 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from cache_kd.types import Pictures, Samples, Views, ViewTensor
+from cache_kd.types import KnobTensor, Pictures, PixelTensor, Samples, Views, ViewTensor
 from cache_kd.views.find import make_base, make_step
 from cache_kd.views.philox import words
 from cache_kd.views.recipe import CPU, Album, Recipe
 from cache_kd.views.step import Step
+
+# bytes of pixels that the CPU takes at once: scratch space then stays in its cache. Colour jitter of 64 views of
+# 224x224x3 takes 2.5 ms each, all at once 4.0 ms
+BLOCK = 1 << 20
 
 
 def _steps(values: Any) -> Any:
@@ -37,7 +41,7 @@ class Chain(Recipe):
         for place, step in enumerate(self.steps):
             drawn = words(seed, f"step {place}: {step.name}", samples, view, step.word_count)
             knobs = torch.from_numpy(step.draw(drawn, *pixels.shape[1:3]))
-            pixels = step.apply(pixels, knobs.to(device))
+            pixels = _apply(step, pixels, knobs.to(device))
         return pixels
 
     def evaluate(self, pictures: Pictures) -> Views:
@@ -67,3 +71,12 @@ class Chain(Recipe):
     def cycle(self) -> int:
         """As `base`."""
         return self.base.cycle
+
+
+def _apply(step: Step, pixels: PixelTensor, knobs: KnobTensor) -> PixelTensor:
+    """Block by block on the CPU; a row knows of no other."""
+    if pixels.device.type != "cpu":
+        return step.apply(pixels, knobs)
+    rows = max(1, BLOCK // pixels.shape[1:].numel())
+    blocks = zip(torch.split(pixels, rows), torch.split(knobs, rows), strict=True)
+    return torch.cat([step.apply(*block) for block in blocks])

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
+from cache_kd.views.ops.inside import in_box
 from cache_kd.views.philox import below
 from cache_kd.views.step import Step
 
@@ -33,10 +34,6 @@ class Cutout(Step):
         return below(words, np.array([height, width]))
 
     def apply(self, pixels: PixelTensor, knobs: KnobTensor) -> PixelTensor:
-        """One comparison per row and per column, joined."""
-        rows, columns = (
-            (torch.arange(length, device=pixels.device) - (start - self.size // 2)[:, None])
-            for length, start in zip(pixels.shape[1:3], knobs.T, strict=True)
-        )
-        inside = ((rows >= 0) & (rows < self.size))[:, :, None] & ((columns >= 0) & (columns < self.size))[:, None, :]
-        return pixels.masked_fill(inside[..., None], 0)
+        """Zeros in the square."""
+        start, sides = knobs - self.size // 2, torch.full_like(knobs, self.size)
+        return pixels & ~in_box(torch.cat([start, sides], dim=1), *pixels.shape[1:])

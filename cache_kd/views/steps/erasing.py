@@ -11,6 +11,7 @@ from cache_kd.errors import ConfigError
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
 from cache_kd.views.box import BOX_WORDS, box_tries, first_fitting
 from cache_kd.views.limits import RatioLimits, ShareLimits
+from cache_kd.views.ops.inside import in_box
 from cache_kd.views.philox import WORDS_PER_BLOCK, philox4x32
 from cache_kd.views.step import Step
 
@@ -56,31 +57,21 @@ class Erasing(Step):
         return np.column_stack([boxes, words[:, 1 + BOX_WORDS :]])
 
     def apply(self, pixels: PixelTensor, knobs: KnobTensor) -> PixelTensor:
-        """One comparison per row and per column, joined; noise only where it is shown.
+        """Whole numbers into the box; noise is made only where it is shown.
 
         Raises:
             ConfigError: three values for grey views.
         """
-        inside = _inside(knobs, *pixels.shape[1:3])[..., None]
+        inside = in_box(knobs[:, :4], *pixels.shape[1:])
         if self.value == "noise":
-            return pixels.masked_scatter(inside, _noise(knobs, pixels.shape[3]))
+            return pixels.masked_scatter(inside.bool(), _noise(knobs, pixels.shape[3]))
         if isinstance(self.value, tuple) and pixels.shape[3] != len(self.value):
             raise ConfigError(
                 f"erasing: value: {list(self.value)} is for RGB views; these have one channel. "
                 "Give one value, or 'noise'."
             )
         fill = torch.tensor(self.value, dtype=torch.uint8, device=pixels.device)
-        return torch.where(inside, fill, pixels)
-
-
-def _inside(knobs: KnobTensor, height: int, width: int) -> Tensor:
-    """Which pixels are in the box of their row: batch x height x width."""
-    top, left, box_height, box_width = knobs[:, :4].T[:, :, None]
-    row = torch.arange(height, device=knobs.device) - top
-    column = torch.arange(width, device=knobs.device) - left
-    rows, columns = (row >= 0) & (row < box_height), (column >= 0) & (column < box_width)
-    inside: Tensor = rows[:, :, None] & columns[:, None, :]
-    return inside
+        return pixels ^ (pixels ^ fill).bitwise_and_(inside)
 
 
 def _noise(knobs: KnobTensor, channels: int) -> Tensor:

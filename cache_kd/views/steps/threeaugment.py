@@ -10,6 +10,7 @@ from cache_kd.views.jitter import JITTER_WORDS, draw_jitter, jitter
 from cache_kd.views.limits import FactorLimits
 from cache_kd.views.ops.blur import SIGMA_MAX, SIGMA_STEPS, gaussian_blur
 from cache_kd.views.ops.colour import grey
+from cache_kd.views.ops.pointwise import solarize
 from cache_kd.views.philox import below
 from cache_kd.views.step import Step
 
@@ -53,7 +54,6 @@ class ThreeAugment(Step):
         changed = torch.empty_like(pixels, memory_format=torch.contiguous_format)
         to_grey, to_solarize, to_blur = ((choice == number).nonzero()[:, 0] for number in (GREY, SOLARIZE, BLUR))
         changed[to_grey] = grey(pixels[to_grey])
-        # ~ is 255 - value, which is the lesser one from 128 onwards
-        changed[to_solarize] = torch.minimum(pixels[to_solarize], ~pixels[to_solarize])
+        changed[to_solarize] = solarize(pixels[to_solarize], torch.full_like(to_solarize, 128))
         changed[to_blur] = gaussian_blur(pixels[to_blur], sigma[to_blur])
         return jitter(changed, knobs[:, 2:])

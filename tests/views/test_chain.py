@@ -1,0 +1,12 @@
+import numpy as np
+import pytest
+
+from cache_kd.views import chain, make_recipe
+
+
+@pytest.mark.parametrize("block", [1, 5 * 32 * 32 * 3, 1 << 30])
+def test_how_many_views_are_taken_at_once_changes_nothing(block, album, make_pictures, monkeypatch):
+    recipe, shown = make_recipe("cifar+threeaugment+erasing"), album(make_pictures(23))
+    expected = recipe.view(shown, 0, np.arange(23), 0).numpy()
+    monkeypatch.setattr(chain, "BLOCK", block)
+    np.testing.assert_array_equal(recipe.view(shown, 0, np.arange(23), 0).numpy(), expected)
