@@ -3,20 +3,20 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from cache_kd.ahead import ahead
 from cache_kd.config import Config
 from cache_kd.device import DeviceName, Precision, describe_environment, resolve_device
 from cache_kd.errors import ModelError
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.progress import Progress, Silent
-from cache_kd.rendering import Rendering
+from cache_kd.rendering import Rendered, Renderer, RenderOn, Request, open_renderer
+from cache_kd.selftest import check_replays
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, Source, SourceSpec
 from cache_kd.store.codec import make_codec
@@ -24,9 +24,8 @@ from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.writer import Writer
-from cache_kd.stream import render_part
-from cache_kd.types import Digests, Samples, ViewTensor
-from cache_kd.views import Recipe, digests, make_recipe
+from cache_kd.types import Digests
+from cache_kd.views import Recipe, make_recipe
 from cache_kd.witness import demand_exact, write_witnesses
 
 
@@ -47,6 +46,8 @@ class DumpConfig(Config):
     normalise: str | dict[str, Any] | None = None  # None: as the checkpoint says
     device: DeviceName = "auto"
     precision: Precision = "float32"
+    workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
+    render: RenderOn = "cpu"
 
 
 class DumpResult(Config):
@@ -86,23 +87,30 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         normalise=config.normalise,
     )
     manifest = _manifest(config, sources, recipe, teacher)
-    rendering = Rendering(sources=sources, recipe=recipe, seed=config.seed)
+    renderer = open_renderer(
+        sources, recipe, seed=config.seed, workers=config.workers, render=config.render, device=device
+    )
+    check_replays(recipe, train, config.seed)
+    if recipe.functions and "test" in sources:
+        check_replays(recipe, sources["test"], config.seed, plain=True)
 
     def admit(stored: Manifest) -> None:
-        demand_exact(Reader(config.store, stored), rendering)
+        demand_exact(Reader(config.store, stored), renderer.rendering)
 
-    with Writer.create_or_resume(config.store, manifest, admit=admit) as writer:
+    with renderer, Writer.create_or_resume(config.store, manifest, admit=admit) as writer:
         pending = writer.pending()
         manifest = writer.manifest  # with the views that are there already
         progress.say(_announcement(config, manifest, sources, pending))
-        write_witnesses(writer, rendering)
+        write_witnesses(writer, renderer.rendering)
         for part, source in sources.items():
             writer.write_labels(part, source.labels())
         rows = sum(shard.stop - shard.start for shard in pending)
         if pending:
+            rendered = _rendered(renderer, pending, config.batch_size)
             with progress.task("teacher", rows, "views") as advance:
                 for shard in pending:
-                    logits, pixel_digests = _shard(shard, sources[shard.part], recipe, config, teacher, advance)
+                    logits, pixel_digests = _shard(shard, rendered, teacher, advance)
+                    _check_logits(logits, shard, train.classes)
                     writer.write(shard, logits, pixel_digests)
     return DumpResult(
         store=str(config.store),
@@ -115,13 +123,6 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     )
 
 
-class Rendered(NamedTuple):
-    """One batch of one view, ready for the teacher."""
-
-    samples: Samples
-    pixels: ViewTensor
-
-
 def _parts(config: DumpConfig) -> dict[str, SourceSpec]:
     """The parts of the store: `train`, and `test` where the source has that split."""
     train = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
@@ -129,25 +130,29 @@ def _parts(config: DumpConfig) -> dict[str, SourceSpec]:
     return both if "test" in splits(train) else {"train": train}
 
 
-def _shard(
-    shard: Shard, source: Source, recipe: Recipe, config: DumpConfig, teacher: Teacher, advance: Any
-) -> tuple[Tensor, Digests]:
-    """The logits and pixel digests of one shard; rendering runs ahead of the teacher in a thread."""
-    logits, pixel_digests = [], []
-    for batch in ahead(_rendered(shard, source, recipe, config)):
-        rows = teacher.logits(batch.pixels)
-        logits.append(rows.cpu())
-        pixel_digests.append(digests(batch.pixels.numpy()))
-        advance(len(batch.samples))
-    together = torch.cat(logits)
-    _check_logits(together, shard, source.classes)
-    return together, np.concatenate(pixel_digests)
+def _rendered(renderer: Renderer, shards: list[Shard], batch_size: int) -> Iterator[Rendered]:
+    """The pictures of all `shards`, batch by batch and ahead of the teacher; no batch crosses a shard's end."""
+    requests = (
+        Request(shard.part, np.arange(start, min(start + batch_size, shard.stop)), shard.view, digested=True)
+        for shard in shards
+        for start in range(shard.start, shard.stop, batch_size)
+    )
+    return renderer.ahead(renderer.views(requests))
 
 
-def _rendered(shard: Shard, source: Source, recipe: Recipe, config: DumpConfig) -> Iterator[Rendered]:
-    for start in range(shard.start, shard.stop, config.batch_size):
-        samples = np.arange(start, min(start + config.batch_size, shard.stop))
-        yield Rendered(samples, render_part(shard.part, source, recipe, config.seed, samples, shard.view))
+def _shard(shard: Shard, rendered: Iterator[Rendered], teacher: Teacher, advance: Any) -> tuple[Tensor, Digests]:
+    """The logits and pixel digests of one shard, from the next of the `rendered` batches."""
+    logits: list[Tensor] = []
+    pixel_digests: list[Digests] = []
+    done = 0
+    while done < shard.rows:
+        batch = next(rendered)
+        assert batch.digests is not None
+        logits.append(teacher.logits(batch.pixels).cpu())
+        pixel_digests.append(batch.digests)
+        done += len(batch.pixels)
+        advance(len(batch.pixels))
+    return torch.cat(logits), np.concatenate(pixel_digests)
 
 
 def _check_logits(logits: Tensor, shard: Shard, classes: int) -> None:

@@ -1,18 +1,15 @@
 """How good a model is: top-1, agreement with the teacher, calibration."""
 
-import numpy as np
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
-from cache_kd.ahead import ahead
 from cache_kd.config import Config
 from cache_kd.device import Precision, computing
 from cache_kd.models.normalise import Normalise
-from cache_kd.sources.source import Source
-from cache_kd.types import Labels, LogitArray, Logits
-from cache_kd.views import Recipe
+from cache_kd.types import Labels, LogitArray, Logits, ViewTensor
 
-BATCH = 512
 BINS = 15  # of equal width, as in Guo et al., On Calibration of Modern Neural Networks, 2017
 
 
@@ -29,15 +26,12 @@ class Evaluation(Config):
 def predict(
     model: nn.Module,
     normalise: Normalise,
-    recipe: Recipe,
-    source: Source,
+    pictures: Iterable[ViewTensor],
     *,
     device: torch.device,
     precision: Precision,
 ) -> Logits:
-    """Float32 logits on the CPU of the plain (not augmented) view of every sample of `source`, in order."""
-    blocks = [np.arange(start, min(start + BATCH, len(source))) for start in range(0, len(source), BATCH)]
-    pictures = ahead(torch.from_numpy(recipe.evaluate(source.images(block))) for block in blocks)
+    """Float32 logits of all `pictures` on the CPU, in order; the model is in eval mode meanwhile."""
     was_training = model.training
     model.eval()
     try:

@@ -37,6 +37,7 @@ def look(
     seed: int = 0,
     data: str | None = None,
     root: str | None = None,
+    trust: Sequence[str] = (),
 ) -> Look:
     """Write a page about a few samples of the store at `path`: the pictures, the teacher's word, every method's target.
 
@@ -50,14 +51,21 @@ def look(
         seed: of what is drawn: all kinds but the most confusing.
         data: where the images are now, if they moved.
         root: the folder of a torchvision data set, if it moved.
+        trust: functions named by the store that may be imported.
 
     Raises:
+        ConfigError: the store's views hold two pictures each.
         KdCacheError: the store or its images cannot be opened, a method is unknown, or the page cannot be written.
     """
     if out.is_dir():
         raise ConfigError(f"{out} is a folder; the page needs the name of a file. Pass --out {out / 'look.html'}.")
     made = {name: _made(name) for name in (_all() if methods is None else methods)}
-    store = open_store(path, data=data, root=root)
+    store = open_store(path, data=data, root=root, trust=trust)
+    if store.recipe.pairs(store.manifest.seed, len(store.source), 0) is not None:
+        raise ConfigError(
+            f"{path} holds mixed views, of two pictures and two labels each; a look asks what a method makes of one. "
+            "Look at a store of the same teacher without mixing, or see what mixing does with `kdcache recipes`."
+        )
     scanned = _evenly(len(store.source), SCANNED)
     logits, labels = _batch(store, scanned, 0)
     kinds = _kinds(logits, labels, seed)
@@ -162,7 +170,7 @@ def _views(store: OpenStore, numbers: Samples) -> Iterator[list[SeenView]]:
                 right=bool(named == label),
             )
             for picture, label, named, probability in zip(
-                batch.pixels, batch.labels, best.indices, best.values, strict=True
+                batch.pixels[0], batch.labels, best.indices, best.values, strict=True
             )
         ]
 

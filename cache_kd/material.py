@@ -11,7 +11,10 @@ import torch
 
 from cache_kd.models.normalise import KNOWN, Normalise, make_normalise
 from cache_kd.opened import OpenStore, open_store, open_stored_source
+from cache_kd.progress import Progress
 from cache_kd.proof import Check
+from cache_kd.rendering import Renderer, RenderOn, open_renderer
+from cache_kd.selftest import check_replays
 from cache_kd.siblings import open_sibling
 from cache_kd.sources.open import open_source, splits
 from cache_kd.sources.source import Source, SourceSpec
@@ -29,6 +32,7 @@ class Material:
     Attributes:
         source: the training images.
         recipe: how their views are made.
+        renderer: gives the views of the part `train` and the plain pictures of `test`.
         normalise: what stands before the model.
         views: views per image; None where every epoch sees a new one.
         stream: batches of training views.
@@ -39,6 +43,7 @@ class Material:
 
     source: Source
     recipe: Recipe
+    renderer: Renderer
     normalise: Normalise
     views: int | None
     stream: ViewStream
@@ -48,7 +53,16 @@ class Material:
 
 
 def from_stores(
-    paths: Sequence[Path], *, data: str | None, root: str | None, check: Check, with_logits: bool, device: torch.device
+    paths: Sequence[Path],
+    *,
+    data: str | None,
+    root: str | None,
+    trust: Sequence[str],
+    check: Check,
+    with_logits: bool,
+    workers: int | None,
+    render: RenderOn,
+    device: torch.device,
 ) -> Material:
     """Everything as the first of the stores says; the others are of other teachers over the same views.
 
@@ -56,29 +70,41 @@ def from_stores(
         paths: at least one.
         data: only where the images moved.
         root: only where a torchvision data set moved.
+        trust: functions named by the store that may be imported.
         check: how many rows' pixels are compared with the digests.
         with_logits: False for a live teacher.
+        workers: see `rendering.open_renderer`.
+        render: likewise.
         device: where the model lives.
 
     Raises:
         KdCacheError: a store or its images cannot be opened, or do not belong together.
     """
-    first = open_store(paths[0], data=data, root=root)
+    first = open_store(paths[0], data=data, root=root, trust=trust)
     stores = (first, *(open_sibling(path, first) for path in paths[1:]))
     test_part = first.manifest.parts.get("test")
     test_source: Source | None = None
     test_teachers: tuple[LogitArray, ...] = ()
     if test_part is not None:
-        test_source = open_stored_source(first.manifest, "test", path=paths[0], data=data, root=root)
+        test_source = open_stored_source(first.manifest, "test", path=paths[0], data=data, root=root, trust=trust)
         every_sample = np.arange(test_part.samples)
         test_teachers = tuple(store.reader.view("test", 0).rows(every_sample) for store in stores)
     teachers = tuple(store.rows for store in stores) if with_logits else ()
+    renderer = open_renderer(
+        _parts(first.source, test_source),
+        first.recipe,
+        seed=first.manifest.seed,
+        workers=workers,
+        render=render,
+        device=device,
+    )
     return Material(
         source=first.source,
         recipe=first.recipe,
+        renderer=renderer,
         normalise=first.normalise,
         views=first.views,
-        stream=first.stream(check=check, teachers=teachers, pin=device.type == "cuda"),
+        stream=first.stream(check=check, renderer=renderer, teachers=teachers, pin=device.type == "cuda"),
         test_source=test_source,
         test_teachers=test_teachers,
         stores=stores,
@@ -91,7 +117,10 @@ def from_images(
     recipe: str | dict[str, Any],
     normalise: str | dict[str, Any] | None,
     seed: int,
+    workers: int | None,
+    render: RenderOn,
     device: torch.device,
+    progress: Progress,
 ) -> Material:
     """Images without a store; a new view of each in every epoch.
 
@@ -100,21 +129,29 @@ def from_images(
         recipe: how views are made.
         normalise: a known name or means and stds; None takes the one known by the data's name, else measures it.
         seed: of the views.
+        workers: see `rendering.open_renderer`.
+        render: likewise.
         device: where the model lives.
+        progress: who watches while unreadable files are looked for.
 
     Raises:
         KdCacheError: the images cannot be opened, or there is no such recipe or normalisation.
     """
-    source = open_source(spec)
     made = make_recipe(recipe)
-    has_test = "test" in splits(spec)
+    source = open_source(spec, progress)
+    test_spec = spec.model_copy(update={"split": "test"})
+    test_source = open_source(test_spec, progress) if "test" in splits(spec) else None
+    parts = _parts(source, test_source)
+    renderer = open_renderer(parts, made, seed=seed, workers=workers, render=render, device=device)
+    check_replays(made, source, seed)
     return Material(
         source=source,
         recipe=made,
+        renderer=renderer,
         normalise=_own_normalise(normalise, spec, source),
         views=None,
-        stream=ViewStream(source=source, recipe=made, seed=seed, pin=device.type == "cuda"),
-        test_source=open_source(spec.model_copy(update={"split": "test"})) if has_test else None,
+        stream=ViewStream(renderer=renderer, pin=device.type == "cuda"),
+        test_source=test_source,
         test_teachers=(),
         stores=(),
     )
@@ -134,6 +171,10 @@ def measure_normalise(source: Source) -> Normalise:
     mean = total / pixels
     std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-6))  # images of one colour have no spread to divide by
     return Normalise(mean=tuple(np.round(mean, 4).tolist()), std=tuple(np.round(std, 4).tolist()))
+
+
+def _parts(train: Source, test: Source | None) -> dict[str, Source]:
+    return {"train": train} if test is None else {"train": train, "test": test}
 
 
 def _own_normalise(asked: str | dict[str, Any] | None, spec: SourceSpec, source: Source) -> Normalise:

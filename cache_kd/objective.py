@@ -11,7 +11,7 @@ from cache_kd.distill import Method, hard_loss, per_sample_loss
 from cache_kd.distill.align import backward_aligned
 from cache_kd.distill.learned import hand_over, modules_of
 from cache_kd.models.features import Penultimate
-from cache_kd.types import Images, Labels, Logits
+from cache_kd.types import Images, Labels, Logits, MixedLabels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,21 +85,29 @@ class Objective:
         hand_over(self.method, method)
         self.method = method
 
-    def logits(self, images: Images) -> tuple[Logits, Logits]:
-        """The student's logits, and those that the method sees: of the second head where there is one."""
-        logits = self._student(images)
-        if self._penultimate is None:
-            return logits, logits
-        return logits, self.learned["head"](self._penultimate.features)
+    def logits(self, images: Sequence[Images]) -> tuple[Logits, Logits]:
+        """The student's logits, and those that the method sees: of the second head where there is one.
 
-    def loss(self, logits: Logits, seen: Logits, teacher: Logits | None, labels: Labels) -> Loss:
+        Args:
+            images: one tensor for each size of view in the batch; the logits are of all, in order.
+        """
+        passes = [self._pass(of_one_size) for of_one_size in images]
+        if len(passes) == 1:
+            return passes[0]
+        logits, seen = (torch.cat(parts) for parts in zip(*passes, strict=True))
+        return logits, seen
+
+    def loss(self, logits: Logits, seen: Logits, teacher: Logits | None, labels: Labels | MixedLabels) -> Loss:
         """The loss of a batch, in float32.
 
         Args:
             logits: the student's.
             seen: what the method compares with the teacher.
             teacher: None for plain cross-entropy, and for a method that asks no teacher.
-            labels: class indices.
+            labels: class indices, or a probability for each class where views are mixed.
+
+        Raises:
+            ConfigError: the labels are mixed and the method reads the label.
         """
         hard = hard_loss(logits, labels, self._composition.label_smoothing).mean()
         if self.method is None:
@@ -115,3 +123,9 @@ class Objective:
             backward_aligned(loss.hard_part, loss.soft_part, parameters)
         else:
             torch.autograd.backward(loss.total)
+
+    def _pass(self, images: Images) -> tuple[Logits, Logits]:
+        logits = self._student(images)
+        if self._penultimate is None:
+            return logits, logits
+        return logits, self.learned["head"](self._penultimate.features)

@@ -1,13 +1,12 @@
 """A store opened together with the images it was made from: one path gives pictures, labels and logits."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from cache_kd.config import build
@@ -15,16 +14,21 @@ from cache_kd.device import describe_environment
 from cache_kd.errors import ConfigError, ModelError, PixelDrift, SourceError, StoreMismatch
 from cache_kd.models.normalise import Normalise
 from cache_kd.models.teacher import Teacher, load_teacher
+from cache_kd.order import EpochOrder
 from cache_kd.proof import Check, PixelProof
-from cache_kd.rendering import Rendering
+from cache_kd.rendering import Renderer, Rendering
 from cache_kd.sources.open import open_source
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader, StoredView
-from cache_kd.stream import RowsOfLogits, TeacherRows, ViewStream, epoch_order, epoch_views
-from cache_kd.types import Images, Labels, Logits
+from cache_kd.stream import Batch, RowsOfLogits, TeacherRows, ViewStream
+from cache_kd.trust import demand_trust
+from cache_kd.types import BatchOfSamples, Images, Labels, Logits, MixedLabels
+from cache_kd.view_schedule import ViewSchedule, views_of
 from cache_kd.views import Recipe, make_recipe
 from cache_kd.witness import LIMIT, Verdict, judge
+
+LoadedBatch = tuple[Images | list[Images], Labels | MixedLabels, Logits]
 
 # views kept in memory between epochs, up to this many bytes; a CIFAR store lies wholly inside
 KEPT_BYTES = 128 * 2**20
@@ -59,8 +63,18 @@ class OpenStore:
         """The teacher's normalisation, which a student takes over unless told otherwise."""
         return Normalise.model_validate(self.manifest.teacher.normalise)
 
+    @property
+    def rendering(self) -> Rendering:
+        """How the training views are rendered, in this process and on the CPU."""
+        return Rendering(sources={"train": self.source}, recipe=self.recipe, seed=self.manifest.seed)
+
     def stream(
-        self, *, check: Check = "sample", teachers: tuple[TeacherRows, ...] | None = None, pin: bool = False
+        self,
+        *,
+        check: Check = "sample",
+        renderer: Renderer | None = None,
+        teachers: tuple[TeacherRows, ...] | None = None,
+        pin: bool = False,
     ) -> ViewStream:
         """Batches of this store; see `stream.ViewStream`. Without `teachers` the logits are this store's own.
 
@@ -79,9 +93,7 @@ class OpenStore:
             environment=describe_environment(torch.device("cpu")),
         )
         return ViewStream(
-            source=self.source,
-            recipe=self.recipe,
-            seed=self.manifest.seed,
+            renderer=renderer or Renderer(self.rendering),
             teachers=(self.rows,) if teachers is None else teachers,
             proof=proof,
             pin=pin,
@@ -91,35 +103,80 @@ class OpenStore:
         """What gives the logits of any samples in one view."""
         return self._view(view).rows
 
-    def dataset(
-        self, epoch: int, *, batch_size: int = 128, seed: int = 0, views: int = 1, check: Check = "sample"
-    ) -> "EpochOfStore":
-        """The batches of one epoch as a torch data set of (images, labels, teacher logits); see `loader`."""
+    def order(
+        self,
+        epoch: int,
+        view: int,
+        *,
+        batch_size: int = 128,
+        seed: int = 0,
+        window: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> EpochOrder:
+        """The samples of an epoch that shows `view`, batch by batch; see `order.EpochOrder`."""
+        return EpochOrder(
+            samples=len(self.source),
+            batch_size=batch_size,
+            seed=seed,
+            epoch=epoch,
+            chunk_rows=self.manifest.parts["train"].chunk_rows,
+            window=window,
+            pairs=self.recipe.pairs(self.manifest.seed, len(self.source), view),
+            rank=rank,
+            world=world,
+        )
+
+    def loader(
+        self,
+        epoch: int,
+        *,
+        batch_size: int = 128,
+        seed: int = 0,
+        views: int = 1,
+        check: Check = "sample",
+        schedule: ViewSchedule = "cycle",
+        epochs: int = 1,
+        window: int = 0,
+        first_step: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 0,
+    ) -> DataLoader[LoadedBatch]:
+        """A torch loader of (images, labels, teacher logits): call it once per epoch; epoch e shows view e mod V.
+
+        Images are normalised float32 [rows, channels, height, width], one such tensor for each size where the views
+        of a batch have several; labels are class indices, or a probability for each class where views are mixed.
+
+        Args:
+            epoch: from 0; decides the view and the order.
+            batch_size: samples per batch over all ranks; the last batch may be short.
+            seed: of the order; the views have the store's own seed.
+            views: of each sample in a batch, for methods that take two: the rows are then all samples of the first
+                view, then all of the second, and epoch e shows the next `views` of them.
+            check: how many rows' pixels are compared with the store's digests.
+            schedule: which views an epoch shows; see `view_schedule.views_of`.
+            epochs: of the whole training; the schedule `stretches` needs it.
+            window: chunks of the store that are shuffled together; 0 shuffles all samples.
+            first_step: where to go on in an epoch that was interrupted.
+            rank: which part of each batch is wanted.
+            world: how many equal parts each batch has; the batches are the same for any number of them.
+            workers: processes that render, for pictures that have to be decoded; they live as long as this store.
+                A script that asks for them starts its work under `if __name__ == "__main__":`.
+
+        Raises:
+            ConfigError: the store has fewer views, or the ranks cannot have equal parts.
+        """
         if not 1 <= views <= self.views:
             raise ConfigError(
                 f"{self.reader.path} has {self.views} view(s) of each sample; {views} were asked for in a batch. "
                 f"Dump with --views {views} or more."
             )
-        return EpochOfStore(self, epoch, batch_size, seed, views, check)
-
-    def loader(
-        self, epoch: int, *, batch_size: int = 128, seed: int = 0, views: int = 1, check: Check = "sample"
-    ) -> DataLoader[tuple[Images, Labels, Logits]]:
-        """A torch loader over `dataset`: call it once per epoch; epoch e shows view e mod V.
-
-        Args:
-            epoch: from 0; decides the view and the order.
-            batch_size: samples per batch; the last batch may be short.
-            seed: of the order; the views have the store's own seed.
-            views: of each sample in a batch, for methods that take two: the rows are then all samples of the first
-                view, then all of the second, and epoch e shows the next `views` of them.
-            check: how many rows' pixels are compared with the store's digests.
-
-        Raises:
-            ConfigError: the store has fewer views.
-        """
-        dataset = self.dataset(epoch, batch_size=batch_size, seed=seed, views=views, check=check)
-        return DataLoader(dataset, batch_size=None)
+        shown = views_of(schedule, epoch, views, self.views, epochs=epochs, seed=seed)
+        order = self.order(epoch, shown[0], batch_size=batch_size, seed=seed, window=window, rank=rank, world=world)
+        renderer = self._renderers.setdefault(workers, Renderer(self.rendering, workers))
+        stream = self.stream(check=check, renderer=renderer)
+        return DataLoader(_Epoch(self, stream, list(order.batches(first_step)), shown), batch_size=None)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -128,8 +185,7 @@ class OpenStore:
         Raises:
             PixelMismatch: they are not the ones that the teacher saw.
         """
-        rendering = Rendering(sources={"train": self.source}, recipe=self.recipe, seed=self.manifest.seed)
-        verdict = judge(self.reader, rendering)
+        verdict = judge(self.reader, self.rendering)
         if verdict.kind == "drift":
             warnings.warn(
                 f"{self.reader.path}: {verdict} This is harmless, for wrong pictures are further off than {LIMIT} of "
@@ -138,6 +194,10 @@ class OpenStore:
                 stacklevel=2,
             )
         return verdict
+
+    @cached_property
+    def _renderers(self) -> dict[int, Renderer]:
+        return {}
 
     @cached_property
     def _kept(self) -> dict[int, StoredView]:
@@ -152,48 +212,73 @@ class OpenStore:
         return stored
 
 
-class EpochOfStore(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """Yields whole batches: images float32 [b, c, h, w] normalised, labels int64 [b], teacher logits float32 [b, k]."""
+class _Epoch(IterableDataset[LoadedBatch]):
+    """Yields whole batches."""
 
-    def __init__(self, store: OpenStore, epoch: int, batch_size: int, seed: int, views: int, check: Check) -> None:
+    def __init__(
+        self, store: OpenStore, stream: ViewStream, order: list[BatchOfSamples], views: tuple[int, ...]
+    ) -> None:
         super().__init__()
-        self._store = store
-        self._views = epoch_views(epoch, views, store.views)
-        self._order = epoch_order(len(store.source), batch_size, seed=seed, epoch=epoch)
-        self._check = check
+        self._store, self._stream, self._order, self._views = store, stream, order, views
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        for batch in self._store.stream(check=self._check).batches(self._order, self._views):
-            yield self._store.normalise(batch.pixels), batch.labels, batch.teachers[0]
+    def __iter__(self) -> Iterator[LoadedBatch]:
+        return map(self._loaded, self._stream.batches(self._order, self._views))
+
+    def _loaded(self, batch: Batch) -> LoadedBatch:
+        images = [self._store.normalise(pixels) for pixels in batch.pixels]
+        return images[0] if len(images) == 1 else images, batch.labels, batch.teachers[0]
 
 
-def open_store(path: str | Path, *, data: str | None = None, root: str | None = None) -> OpenStore:
+def open_store(
+    path: str | Path, *, data: str | None = None, root: str | None = None, trust: Sequence[str] = ()
+) -> OpenStore:
     """Open the store at `path` and the images it was made from.
 
     Args:
         path: what `kdcache dump --store` wrote.
         data: where the images are now, if they moved; they must be the same images.
         root: the folder of a torchvision data set, if it moved.
+        trust: functions named by the store that may be imported: a source, a transform of somebody's own.
 
     Raises:
+        ConfigError: the store names a function that is not among them.
         StoreError: not a store, unfinished or damaged.
         SourceError: the images cannot be opened.
         StoreMismatch: the images or labels are not the ones the store was made from.
     """
     reader = Reader.open(Path(path))
-    source = open_stored_source(reader.manifest, "train", data=data, root=root, path=Path(path))
-    return OpenStore(reader, source, make_recipe(reader.manifest.recipe))
+    recipe = open_stored_recipe(reader.manifest, trust=trust, path=Path(path))
+    source = open_stored_source(reader.manifest, "train", data=data, root=root, trust=trust, path=Path(path))
+    return OpenStore(reader, source, recipe)
+
+
+def open_stored_recipe(manifest: Manifest, *, trust: Sequence[str] = (), path: Path) -> Recipe:
+    """The recipe of a store.
+
+    Raises:
+        ConfigError: it calls a function that is not trusted.
+    """
+    recipe = make_recipe(manifest.recipe)
+    demand_trust(path, recipe.functions, trust)
+    return recipe
 
 
 def open_stored_source(
-    manifest: Manifest, part: str, *, data: str | None = None, root: str | None = None, path: Path
+    manifest: Manifest,
+    part: str,
+    *,
+    data: str | None = None,
+    root: str | None = None,
+    trust: Sequence[str] = (),
+    path: Path,
 ) -> Source:
     """The images of one part of a store, their fingerprint compared with the manifest's.
 
     Raises:
+        ConfigError: a function gives them that is not trusted.
         StoreMismatch: they are not the images and labels that the store was made from.
     """
     stored, decode = manifest.source.spec, manifest.source.decode
@@ -205,6 +290,7 @@ def open_stored_source(
         "skipped": manifest.source.skipped.get(part, ()),
     }
     spec = build(SourceSpec, asked, origin=str(path))
+    demand_trust(path, [] if data else [spec.data], trust)
     try:
         source = open_source(spec)
     except SourceError as fault:
@@ -221,22 +307,28 @@ def open_stored_source(
     return source
 
 
-def open_stored_teacher(manifest: Manifest, *, checkpoint: Path | None, device: torch.device) -> Teacher:
+def open_stored_teacher(
+    manifest: Manifest, *, checkpoint: Path | None, device: torch.device, trust: Sequence[str] = (), path: Path
+) -> Teacher:
     """The teacher that a manifest names, its weights compared with the stored fingerprint.
 
     Args:
         manifest: of the store.
         checkpoint: where the weights are now; None where the manifest says.
         device: where it runs.
+        trust: functions named by the store that may be imported.
+        path: of the store.
 
     Raises:
+        ConfigError: a function builds it that is not trusted.
         ModelError: the weights are missing, do not fit, or are others.
     """
     stored = manifest.teacher
-    path = checkpoint or Path(stored.checkpoint)
+    demand_trust(path, [stored.name], trust)
+    weights = checkpoint or Path(stored.checkpoint)
     teacher = load_teacher(
         stored.name,
-        path,
+        weights,
         classes=manifest.classes,
         channels=manifest.source.channels,
         device=device,
@@ -245,7 +337,7 @@ def open_stored_teacher(manifest: Manifest, *, checkpoint: Path | None, device: 
     )
     if teacher.fingerprint != stored.fingerprint:
         raise ModelError(
-            f"{path} has weights {teacher.fingerprint}; the store was dumped from {stored.fingerprint}. "
+            f"{weights} has weights {teacher.fingerprint}; the store was dumped from {stored.fingerprint}. "
             "Pass --checkpoint with the weights of the dump."
         )
     return teacher

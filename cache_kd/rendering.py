@@ -1,4 +1,4 @@
-"""Pictures for whoever consumes them, rendered ahead: by a thread of this process or by worker processes."""
+"""Pictures for whoever consumes them, rendered here or by worker processes, ahead of the consumer where it can be."""
 
 import multiprocessing
 import os
@@ -7,24 +7,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cache_kd.ahead import ahead
-from cache_kd.errors import KdCacheError, RunError
+from cache_kd.errors import ConfigError, KdCacheError, RunError
 from cache_kd.sources.arrays import ArraySource
 from cache_kd.sources.source import Source
 from cache_kd.types import Digests, Samples, ViewTensor
 from cache_kd.views import Recipe, digests
 from cache_kd.views.recipe import CPU
 
+Item = TypeVar("Item")
+RenderOn = Literal["cpu", "device"]
+
 # A worker starts in about a second once the first one has; a core decodes and crops some 600 pictures of 500x375
 # in that time, so below this many the threads of one process have finished first.
 WORTH_WORKERS = 10_000
 MOST_WORKERS = 8
+PLAIN_BATCH = 512
 PREFETCH = 2  # batches that each worker has ready
 
 
@@ -76,12 +80,11 @@ class Rendering:
 
 @dataclass
 class Renderer(AbstractContextManager["Renderer"]):
-    """Renders requests in their order, ahead of the consumer; a context manager that ends its workers.
+    """Renders requests in their order; a context manager that ends its workers.
 
     Attributes:
         rendering: what is rendered, and how.
-        workers: processes; 0 for a thread of this process, or, where rendering takes the process's own random
-            generators, for no thread at all: the consumer may draw from them too.
+        workers: processes; 0 to render in this one.
     """
 
     rendering: Rendering
@@ -98,14 +101,66 @@ class Renderer(AbstractContextManager["Renderer"]):
         if self.workers:
             self._pool = self._pool or _Pool(self.rendering, self.workers)
             return self._pool.views(requests)
-        rendered = (self.rendering(request) for request in requests)
-        return rendered if self.rendering.recipe.takes_the_generators else ahead(rendered)
+        return (self.rendering(request) for request in requests)
+
+    def plain(self, part: str) -> Iterator[ViewTensor]:
+        """The plain view of every sample of a part in order, batch by batch, made ahead."""
+        samples = len(self.rendering.sources[part])
+        requests = (
+            Request(part, np.arange(start, min(start + PLAIN_BATCH, samples)), 0)
+            for start in range(0, samples, PLAIN_BATCH)
+        )
+        return self.ahead(rendered.pixels for rendered in self.views(requests))
+
+    def ahead(self, items: Iterable[Item]) -> Iterator[Item]:
+        """`items` that are made from this renderer's views, made in advance by a thread where that is safe.
+
+        It is not where this process renders with its own random generators: the consumer may draw from them too.
+        """
+        if not self.workers and self.rendering.recipe.takes_the_generators:
+            return iter(items)
+        return ahead(items)
 
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the workers."""
         self._pool = None
+
+
+def open_renderer(
+    sources: Mapping[str, Source],
+    recipe: Recipe,
+    *,
+    seed: int,
+    workers: int | None = None,
+    render: RenderOn = "cpu",
+    device: torch.device = CPU,
+) -> Renderer:
+    """A renderer as a config asks for it.
+
+    Args:
+        sources: the pictures of each part.
+        recipe: how views are made.
+        seed: of the views.
+        workers: processes; None for as many as the training images gain from.
+        render: whether views are computed on the CPU or where the model is.
+        device: where the model is.
+
+    Raises:
+        ConfigError: the recipe, or rendering in workers, is tied to the CPU.
+    """
+    place = device if render == "device" else CPU
+    if place.type != "cpu" and recipe.cpu_only:
+        raise ConfigError(
+            f"--render device: the recipe {recipe.name!r} is rendered by an image library or by a function of yours, "
+            f"so not on {place}. Leave --render at cpu."
+        )
+    if place.type != "cpu" and workers:
+        raise ConfigError(f"--render device renders on {place} in this process; leave out --workers {workers}.")
+    if workers is None:
+        workers = 0 if place.type != "cpu" else sensible_workers(sources["train"], recipe)
+    return Renderer(Rendering(sources=sources, recipe=recipe, seed=seed, device=place), workers)
 
 
 def sensible_workers(source: Source, recipe: Recipe) -> int:

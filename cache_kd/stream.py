@@ -1,7 +1,8 @@
 """Batches that join views, labels and the teacher's logits by sample, made ahead of the training step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, tee
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cache_kd.ahead import ahead
 from cache_kd.proof import PixelProof
-from cache_kd.sources.source import Source
-from cache_kd.types import LabelArray, LogitArray, Order, Samples, ViewTensor
-from cache_kd.views import Recipe, permutation
+from cache_kd.rendering import Renderer, Request
+from cache_kd.types import AllLabels, AnyViews, BatchOfSamples, Labels, LogitArray, MixedLabels, Samples, ViewTensor
 
 RowsOfLogits = Callable[[Samples], LogitArray]
 TeacherRows = Callable[[int], RowsOfLogits]  # view number -> the logits of any samples in it
@@ -21,47 +20,16 @@ TeacherRows = Callable[[int], RowsOfLogits]  # view number -> the logits of any 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """One batch, on the CPU: uint8 pictures, their labels, and the cached logits where there are stores.
+    """One batch: uint8 pictures, their labels, and the cached logits where there are stores.
 
     With several views of each sample the rows are all samples of the first view, then all of the next.
     """
 
     samples: Samples  # each once
     views: tuple[int, ...]
-    pixels: Tensor  # uint8 [views x samples, height, width, channels]
-    labels: Tensor  # int64 [views x samples]
+    pixels: tuple[AnyViews, ...]  # uint8 [rows, height, width, channels]; one for each run of views of one size
+    labels: Tensor  # int64 [views x samples]; float32 [views x samples, classes] where views are mixed
     teachers: tuple[Tensor, ...]  # float32 [views x samples, classes] each, one per store
-
-
-def epoch_order(samples: int, batch_size: int, *, seed: int, epoch: int) -> Order:
-    """The batches of one epoch: a keyed permutation of all samples, cut in order; the last may be short.
-
-    A pure function, so a resumed run sees the batches that the interrupted one would have seen.
-    """
-    order = permutation(seed, "epoch order", samples, epoch)
-    return [order[start : start + batch_size] for start in range(0, samples, batch_size)]
-
-
-def epoch_views(epoch: int, count: int, stored: int | None) -> tuple[int, ...]:
-    """The views of one epoch: one after the other, and round again where a store has no more.
-
-    >>> epoch_views(0, 1, 4), epoch_views(5, 1, 4), epoch_views(1, 2, 4), epoch_views(1, 2, 3)
-    ((0,), (1,), (2, 3), (2, 0))
-
-    Args:
-        epoch: from 0.
-        count: views of each sample in a batch.
-        stored: views in the store, at least `count`; None for new ones in every epoch.
-    """
-    views = range(epoch * count, (epoch + 1) * count)
-    return tuple(views if stored is None else (view % stored for view in views))
-
-
-def render_part(part: str, source: Source, recipe: Recipe, seed: int, samples: Samples, view: int) -> ViewTensor:
-    """What a teacher sees of some samples: keyed views of the `train` part, plain views of the `test` part."""
-    if part == "test":
-        return torch.from_numpy(np.ascontiguousarray(recipe.evaluate(source.images(samples))))
-    return recipe.view(source, seed, samples, view)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,50 +37,69 @@ class ViewStream:
     """The pictures of one source under one recipe and seed, joined with logits where there are any.
 
     Args:
-        source: where images and labels come from.
-        recipe: how views are made.
-        seed: of the views.
+        renderer: gives the views of the part `train`.
         teachers: the cached logits, one per store; none without a store.
         proof: compares pixels with the store's digests; None without a store.
         pin: put batches into page-locked memory, for a CUDA device.
     """
 
-    source: Source
-    recipe: Recipe
-    seed: int
+    renderer: Renderer
     teachers: tuple[TeacherRows, ...] = ()
     proof: PixelProof | None = None
     pin: bool = False
 
-    def batches(self, order: Order, views: tuple[int, ...]) -> Iterator[Batch]:
-        """One batch per entry of `order`, each with all of `views`, made ahead in a thread."""
-        labels = self.source.labels()
+    def batches(self, order: Iterable[BatchOfSamples], views: tuple[int, ...]) -> Iterator[Batch]:
+        """One batch per entry of `order`, each with all of `views`, made ahead.
+
+        Raises:
+            KdCacheError: a picture cannot be read or rendered, or is not the one that the teacher saw.
+        """
+        asked, joined = tee(order)
+        rendered = self.renderer.views(Request("train", samples, view) for samples in asked for view in views)
         rows = [[teacher(view) for view in views] for teacher in self.teachers]
-        return ahead(self._batch(samples, views, labels, rows) for samples in order)
+        labels = torch.from_numpy(self.renderer.rendering.sources["train"].labels())
+        return self.renderer.ahead(
+            self._batch(samples, views, [next(rendered).pixels for _ in views], labels, rows) for samples in joined
+        )
 
     def _batch(
-        self, samples: Samples, views: tuple[int, ...], labels: LabelArray, rows: list[list[RowsOfLogits]]
+        self,
+        samples: Samples,
+        views: tuple[int, ...],
+        pixels: list[AnyViews],
+        labels: AllLabels,
+        rows: list[list[RowsOfLogits]],
     ) -> Batch:
-        pixels = [self._pixels(samples, view) for view in views]
+        if self.proof is not None:
+            for view, of_view in zip(views, pixels, strict=True):
+                self.proof(of_view, samples, view)
+        shown = list(zip(views, pixels, strict=True))
+        of_one_size = [list(run) for _, run in groupby(pixels, key=lambda each: each.shape)]
+        logits = [torch.from_numpy(_stacked([of_view(samples) for of_view in teacher])) for teacher in rows]
         return Batch(
             samples=samples,
             views=views,
-            pixels=self._pinned(pixels[0] if len(pixels) == 1 else torch.cat(pixels)),
-            labels=self._tensor(np.tile(labels[samples], len(views))),
-            teachers=tuple(self._tensor(_stacked([of_view(samples) for of_view in teacher])) for teacher in rows),
+            pixels=tuple(self._pinned(_together(run)) for run in of_one_size),
+            labels=self._pinned(_together([self._mixed(labels, samples, *each) for each in shown])),
+            teachers=tuple(self._pinned(of_teacher) for of_teacher in logits),
         )
 
-    def _pixels(self, samples: Samples, view: int) -> ViewTensor:
-        pixels = render_part("train", self.source, self.recipe, self.seed, samples, view)
-        if self.proof is not None:
-            self.proof(pixels, samples, view)
-        return pixels
-
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        return self._pinned(torch.from_numpy(array))
+    def _mixed(self, labels: AllLabels, samples: Samples, view: int, pixels: ViewTensor) -> Labels | MixedLabels:
+        """The labels of one view: one class each where the recipe mixes nothing."""
+        rendering = self.renderer.rendering
+        height, width = pixels.shape[1:3]
+        mixing = rendering.recipe.mixing(rendering.seed, samples, view, rows=len(labels), height=height, width=width)
+        if mixing is None:
+            return labels[samples]
+        classes = rendering.sources["train"].classes
+        return mixing.labels(labels[samples], labels[mixing.partners], classes)
 
     def _pinned(self, tensor: Tensor) -> Tensor:
-        return tensor.pin_memory() if self.pin else tensor
+        return tensor.pin_memory() if self.pin and tensor.device.type == "cpu" else tensor
+
+
+def _together(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -11,17 +11,19 @@ from torch import Tensor, nn
 
 from cache_kd.device import computing, resolve_device
 from cache_kd.distill.fold import Fold, fold
-from cache_kd.errors import RunError, StoreMismatch
+from cache_kd.errors import ConfigError, RunError, StoreMismatch
 from cache_kd.evaluate import Evaluation, evaluate, predict
 from cache_kd.material import Material, from_images, from_stores
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.models.zoo import build as build_model
 from cache_kd.objective import Objective
 from cache_kd.opened import open_stored_teacher
+from cache_kd.order import EpochOrder
 from cache_kd.progress import Progress, Silent
+from cache_kd.rendering import Request
 from cache_kd.rundir import RunFolder
 from cache_kd.sources.source import SourceSpec
-from cache_kd.stream import Batch, epoch_order, epoch_views, render_part
+from cache_kd.stream import Batch
 from cache_kd.train_config import Data as Data
 from cache_kd.train_config import LiveTeacher as LiveTeacher
 from cache_kd.train_config import Optimiser as Optimiser
@@ -29,7 +31,8 @@ from cache_kd.train_config import Teachers as Teachers
 from cache_kd.train_config import TrainConfig as TrainConfig
 from cache_kd.train_config import resumed_config as resumed_config
 from cache_kd.train_words import about, announcement, epoch_line, summary
-from cache_kd.types import LabelArray, LogitArray, Logits
+from cache_kd.types import AnyViews, LabelArray, LogitArray, Logits
+from cache_kd.view_schedule import views_of
 from cache_kd.views.philox import unit, words
 
 LOG_EVERY = 50  # steps between two lines in metrics.jsonl; each costs one wait for the device
@@ -49,14 +52,14 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
     progress = progress or Silent()
     config.validate_over(config.epochs)
     device = resolve_device(config.device)
-    material = _material(config, device)
+    material = _material(config, device, progress)
     teachers = _live_teachers(config, material, device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with material.renderer, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         student = build_model(config.student, classes=material.source.classes, channels=material.source.channels)
         student = student.to(device).to(memory_format=torch.channels_last)
         objective = Objective(config, student, _example(material, device), material.source.classes)
-        _check_views(objective, material)
+        _check_views(config, objective, material)
         run = _run_folder(config, resume)
         parameters = [*student.parameters(), *objective.learned.parameters()]
         optimiser = _optimiser(parameters, config.optimiser)
@@ -92,22 +95,29 @@ def _train_epoch(
     progress: Progress,
 ) -> float:
     """One pass over the samples; the seconds that the step waited for its batch."""
-    order = epoch_order(len(material.source), config.batch_size, seed=config.seed, epoch=epoch)
-    views = epoch_views(epoch, objective.views, material.views)
+    views = views_of(
+        config.view_schedule,
+        epoch,
+        _views_per_batch(config, objective),
+        material.views,
+        epochs=config.epochs,
+        seed=config.seed,
+    )
+    order = _order(config, material, epoch, views[0])
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     waiting = Stopwatch()
     student.train()
     objective.learned.train()
     with progress.task(f"epoch {epoch + 1}/{config.epochs}", len(material.source), "images") as advance:
-        for step, batch in enumerate(waiting.around(material.stream.batches(order, views))):
+        for step, batch in enumerate(waiting.around(material.stream.batches(order.batches(), views))):
             position, global_step = epoch + step / len(order), epoch * len(order) + step
             for group in optimiser.param_groups:
                 group["lr"] = config.optimiser.lr * config.schedule.factor(position, config.epochs)
             labels = batch.labels.to(device, non_blocking=True)
-            pixels = batch.pixels.to(device, non_blocking=True)
+            pixels = [of_one_size.to(device, non_blocking=True) for of_one_size in batch.pixels]
             target = _folded(config, _teacher_logits(batch, pixels, teachers, device), global_step)
             with computing(device, config.precision):
-                logits, seen = objective.logits(material.normalise(pixels))
+                logits, seen = objective.logits([material.normalise(of_one_size) for of_one_size in pixels])
             loss = objective.loss(logits.float(), seen.float(), target, labels)
             optimiser.zero_grad(set_to_none=True)
             objective.backward(loss, parameters)
@@ -120,19 +130,45 @@ def _train_epoch(
     return waiting.seconds
 
 
-def _check_views(objective: Objective, material: Material) -> None:
-    if material.views is not None and material.views < objective.views:
+def _views_per_batch(config: TrainConfig, objective: Objective) -> int:
+    return max(config.views_per_batch, objective.views)
+
+
+def _order(config: TrainConfig, material: Material, epoch: int, view: int) -> EpochOrder:
+    """The samples of an epoch; what mixes with each other in `view` shares a batch."""
+    samples = len(material.source)
+    return EpochOrder(
+        samples=samples,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        epoch=epoch,
+        chunk_rows=material.stores[0].manifest.parts["train"].chunk_rows if material.stores else 0,
+        window=config.order.window,
+        pairs=material.recipe.pairs(material.renderer.rendering.seed, samples, view),
+    )
+
+
+def _check_views(config: TrainConfig, objective: Objective, material: Material) -> None:
+    if objective.views > 1 and config.views_per_batch not in (1, objective.views):
+        raise ConfigError(
+            f"The method compares {objective.views} views of each sample; views_per_batch is "
+            f"{config.views_per_batch}. Leave it out."
+        )
+    needed = _views_per_batch(config, objective)
+    if material.views is not None and material.views < needed:
         raise StoreMismatch(
-            f"{material.stores[0].reader.path} has {material.views} view of each sample, and the method takes "
-            f"{objective.views} in every batch. Dump with --views {objective.views} or more."
+            f"{material.stores[0].reader.path} has {material.views} view(s) of each sample, and every batch takes "
+            f"{needed}. Dump with --views {needed} or more."
         )
 
 
-def _teacher_logits(batch: Batch, pixels: Tensor, teachers: list[Teacher], device: torch.device) -> tuple[Tensor, ...]:
+def _teacher_logits(
+    batch: Batch, pixels: list[AnyViews], teachers: list[Teacher], device: torch.device
+) -> tuple[Tensor, ...]:
     """What each teacher says of the batch: live, or from its store."""
     if teachers:
         # leaves inference mode: such tensors may not be saved for a backward pass
-        return tuple(teacher.logits(pixels).clone() for teacher in teachers)
+        return tuple(torch.cat([teacher.logits(of_one_size).clone() for of_one_size in pixels]) for teacher in teachers)
     return tuple(logits.to(device, non_blocking=True) for logits in batch.teachers)
 
 
@@ -150,21 +186,37 @@ def _folded(config: TrainConfig, logits: tuple[Tensor, ...], global_step: int) -
 
 def _example(material: Material, device: torch.device) -> Tensor:
     """Two normalised views, to see what passes through a student."""
-    pixels = render_part("train", material.source, material.recipe, material.stream.seed, np.arange(2), 0)
+    pixels = material.renderer.rendering(Request("train", np.arange(2), 0)).pixels
     return material.normalise(pixels.to(device))
 
 
-def _material(config: TrainConfig, device: torch.device) -> Material:
+def _material(config: TrainConfig, device: torch.device, progress: Progress) -> Material:
     data = config.data
     if config.store:
         cached = config.asks_a_teacher and config.live_teacher is None
         return from_stores(
-            config.store, data=data.data, root=data.root, check=config.check, with_logits=cached, device=device
+            config.store,
+            data=data.data,
+            root=data.root,
+            trust=config.trust,
+            check=config.check,
+            with_logits=cached,
+            workers=config.workers,
+            render=config.render,
+            device=device,
         )
     assert data.data is not None
-    spec = SourceSpec(data=data.data, root=data.root, split="train")
-    recipe = data.recipe or "cifar"
-    return from_images(spec, recipe=recipe, normalise=data.normalise, seed=config.seed, device=device)
+    spec = SourceSpec(data=data.data, root=data.root, split="train", decode=data.decode)
+    return from_images(
+        spec,
+        recipe=data.recipe or "cifar",
+        normalise=data.normalise,
+        seed=config.seed,
+        workers=config.workers,
+        render=config.render,
+        device=device,
+        progress=progress,
+    )
 
 
 def _live_teachers(config: TrainConfig, material: Material, device: torch.device) -> list[Teacher]:
@@ -173,7 +225,14 @@ def _live_teachers(config: TrainConfig, material: Material, device: torch.device
         return []
     if material.stores:
         return [
-            open_stored_teacher(store.manifest, checkpoint=live.checkpoint, device=device) for store in material.stores
+            open_stored_teacher(
+                store.manifest,
+                checkpoint=live.checkpoint,
+                device=device,
+                trust=config.trust,
+                path=store.reader.path,
+            )
+            for store in material.stores
         ]
     assert live.name is not None
     assert live.checkpoint is not None
@@ -215,9 +274,8 @@ def _optimiser(parameters: list[nn.Parameter], config: Optimiser) -> torch.optim
 def _evaluate(config: TrainConfig, student: nn.Module, material: Material, device: torch.device) -> Evaluation | None:
     if material.test_source is None:
         return None
-    logits = predict(
-        student, material.normalise, material.recipe, material.test_source, device=device, precision=config.precision
-    )
+    pictures = material.renderer.plain("test")
+    logits = predict(student, material.normalise, pictures, device=device, precision=config.precision)
     labels: LabelArray = material.test_source.labels()
     return evaluate(logits, torch.from_numpy(labels), _test_teacher(config, material))
 

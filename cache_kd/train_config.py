@@ -9,9 +9,13 @@ from cache_kd.composition import Composition
 from cache_kd.config import Config, build
 from cache_kd.device import DeviceName, Precision
 from cache_kd.distill.fold import Fold
+from cache_kd.order import OrderConfig
 from cache_kd.proof import Check
+from cache_kd.rendering import RenderOn
 from cache_kd.rundir import RunFolder
 from cache_kd.schedule import Schedule
+from cache_kd.sources.source import Decoding
+from cache_kd.view_schedule import ViewSchedule
 
 
 class Optimiser(Config):
@@ -29,6 +33,7 @@ class Data(Config):
 
     data: str | None = None
     root: str | None = None
+    decode: Decoding | None = None  # of image files; None: Pillow, as stored, stop at what is unreadable
     recipe: str | dict[str, Any] | None = None  # None: cifar, or what the store says
     normalise: str | dict[str, Any] | None = (
         None  # None: known by the data's name, else measured; or what the store says
@@ -67,6 +72,12 @@ class TrainConfig(Composition):
     device: DeviceName = "auto"
     precision: Precision = "float32"
     check: Check = "sample"
+    order: OrderConfig = OrderConfig()
+    view_schedule: ViewSchedule = "cycle"
+    views_per_batch: Annotated[int, Field(ge=1)] = 1  # of each sample; a method that takes two has two
+    workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
+    render: RenderOn = "cpu"
+    trust: tuple[str, ...] = ()  # functions named by the store that may be imported
 
     @field_validator("store", mode="before")
     @classmethod
@@ -85,8 +96,13 @@ class TrainConfig(Composition):
         live = self.live_teacher
         if not self.store and self.data.data is None:
             raise ValueError("there is nothing to train on; pass --store PATH, or --data for a model of its own")
-        if self.store and (self.data.recipe or self.data.normalise):
-            raise ValueError("the store says recipe and normalisation; leave --recipe and --normalise out")
+        if self.store and (self.data.recipe or self.data.normalise or self.data.decode):
+            raise ValueError(
+                "the store says recipe, normalisation and decoding; leave --recipe, --normalise, --decode, --exif and "
+                "--unreadable out"
+            )
+        if self.order.window and not self.store:
+            raise ValueError("order.window counts a store's chunks; pass --store PATH, or leave it out")
         if self.base is not None and not self.store and live is None and self.asks_a_teacher:
             raise ValueError(f"method {self.base!r} needs a teacher; pass --store PATH, or --live-teacher")
         if live is not None and self.base is None:

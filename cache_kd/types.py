@@ -37,7 +37,7 @@ PlaceTensor = Int32[Tensor, "batch height width"]  # a column or row for each pi
 
 # numpy, between disk and model
 Samples = Int64[np.ndarray, "batch"]  # row numbers in a source, never positions in a shuffled stream
-Order = list[Int64[np.ndarray, " _"]]  # the batches of an epoch, row numbers each; the last may be short
+BatchOfSamples = Int64[np.ndarray, " _"]  # row numbers of one batch of several, which may differ in length
 Rows = Int64[np.ndarray, "picked"]  # positions in a batch
 LabelArray = Int64[np.ndarray, "samples"]  # the labels of a whole source
 Pixels = UInt8[np.ndarray, "batch height width channels"]  # rendered or stored pictures, RGB or grey

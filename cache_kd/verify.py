@@ -1,6 +1,6 @@
 """The check that repeats the dump's route on random rows: pictures, teacher and stored numbers, all three at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -9,16 +9,15 @@ import numpy as np
 import torch
 
 from cache_kd.device import DeviceName, Precision, resolve_device
-from cache_kd.opened import open_stored_source, open_stored_teacher
+from cache_kd.opened import open_stored_recipe, open_stored_source, open_stored_teacher
 from cache_kd.progress import Progress, Silent
-from cache_kd.rendering import Rendering
+from cache_kd.rendering import Rendering, Request
 from cache_kd.store.codec import make_codec
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.witness import witness_views
-from cache_kd.stream import render_part
 from cache_kd.types import Samples
-from cache_kd.views import digests, make_recipe, words
+from cache_kd.views import words
 from cache_kd.witness import Verdict, compare
 
 # Two runs of one float32 model on other batches or devices differ by rounding: at most 1e-6 of the largest
@@ -55,6 +54,7 @@ def verify(
     root: str | None = None,
     checkpoint: Path | None = None,
     device: DeviceName = "auto",
+    trust: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Verification:
     """Render random rows of the store at `path` again, run the teacher on them and compare.
@@ -70,6 +70,7 @@ def verify(
         root: the folder of a torchvision data set, if it moved.
         checkpoint: where the teacher's weights are now, if they moved.
         device: to run the teacher on.
+        trust: functions named by the store that may be imported.
         progress: who watches.
 
     Raises:
@@ -81,20 +82,26 @@ def verify(
     faults = reader.check(deep=deep)
     if faults:
         return Verification(faults=faults)
-    sources = {part: open_stored_source(manifest, part, data=data, root=root, path=path) for part in manifest.parts}
-    teacher = open_stored_teacher(manifest, checkpoint=checkpoint, device=resolve_device(device))
-    recipe = make_recipe(manifest.recipe)
-    witnesses = compare(reader, Rendering(sources=sources, recipe=recipe, seed=manifest.seed), witness_views(manifest))
+    recipe = open_stored_recipe(manifest, trust=trust, path=path)
+    sources = {
+        part: open_stored_source(manifest, part, data=data, root=root, trust=trust, path=path)
+        for part in manifest.parts
+    }
+    teacher = open_stored_teacher(
+        manifest, checkpoint=checkpoint, device=resolve_device(device), trust=trust, path=path
+    )
+    rendering = Rendering(sources=sources, recipe=recipe, seed=manifest.seed)
+    witnesses = compare(reader, rendering, witness_views(manifest))
     outcomes: list[_Row] = []
     with progress.task("verify", rows, "rows") as advance:
         for part, view, samples in _picked(manifest, rows, seed):
-            pixels = render_part(part, sources[part], recipe, manifest.seed, samples, view)
+            pixels, found = rendering(Request(part, samples, view, digested=True))
             again = teacher.logits(pixels).cpu()
             stored = torch.from_numpy(reader.view(part, view).rows(samples))
             allowed = torch.from_numpy(make_codec(manifest.codec).error_bound(again))
             allowed = allowed + RERUN_TOLERANCE[teacher.precision] * again.abs().amax(1)
             difference = (stored - again).abs().amax(1)
-            same = digests(pixels.numpy()) == reader.digests(part, view)[samples]
+            same = found == reader.digests(part, view)[samples]
             for row, sample in enumerate(samples):
                 excess = float(difference[row] - allowed[row])
                 outcomes.append(_Row(excess, float(difference[row]), bool(same[row]), (part, int(sample), view)))

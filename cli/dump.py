@@ -14,8 +14,10 @@ from cache_kd.cli.options import (
     normalise_option,
     overrides,
     precision_option,
+    render_option,
     require,
     root_option,
+    workers_option,
 )
 
 
@@ -33,7 +35,7 @@ from cache_kd.cli.options import (
 @click.option(
     "--recipe",
     default=None,
-    help="none, cifar (pad, crop, flip) or rrc (random resized crop, flip), or JSON.  [default: cifar]",
+    help="cifar, rrc+randaugment, cifar+mixup, package.module:function, ... (kdcache recipes).  [default: cifar]",
 )
 @click.option("--views", type=click.IntRange(min=1), default=None, help="Augmented views per image.  [default: 4]")
 @click.option(
@@ -42,6 +44,8 @@ from cache_kd.cli.options import (
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
 @click.option("--codec", default=None, help="float16 (default) or float32.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Images per forward pass.  [default: 256]")
+@workers_option
+@render_option
 @device_option
 @precision_option
 @config_options

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import data_option, json_option, root_option
+from cache_kd.cli.options import data_option, json_option, root_option, trust_option
 
 
 @click.command()
@@ -17,6 +17,7 @@ from cache_kd.cli.options import data_option, json_option, root_option
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which samples are drawn.")
 @data_option
 @root_option
+@trust_option
 @json_option
 def look(
     path: Path,
@@ -26,6 +27,7 @@ def look(
     seed: int,
     data: str | None,
     root: str | None,
+    trust: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Write a page that shows what each method makes of a few samples of the store at PATH.
@@ -50,6 +52,7 @@ def look(
         seed=seed,
         data=data,
         root=root,
+        trust=trust,
     )
     if as_json:
         print_json(seen.numbers())

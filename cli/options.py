@@ -67,6 +67,26 @@ def decode_options(prefix: str = "") -> Callable[[Command], Command]:
     return add
 
 
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Processes that render views.  [default: as many as decoding many files gains from, else 0]",
+)
+render_option = click.option(
+    "--render",
+    type=click.Choice(["cpu", "device"]),
+    default=None,
+    help="Where views are computed; the same pixels either way.  [default: cpu]",
+)
+trust_option = click.option(
+    "--trust",
+    multiple=True,
+    metavar="PACKAGE.MODULE:FUNCTION",
+    help="A function that the store names, and that may be imported.",
+)
+
+
 def config_options(command: Command) -> Command:
     """Add --config and --set, which reach every knob."""
     command = click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any other knob.")(command)

@@ -9,13 +9,17 @@ from cache_kd.cli.options import (
     checkpoint_option,
     config_options,
     data_option,
+    decode_options,
     device_option,
     json_option,
     normalise_option,
     overrides,
     precision_option,
+    render_option,
     require,
     root_option,
+    trust_option,
+    workers_option,
 )
 
 
@@ -62,7 +66,18 @@ from cache_kd.cli.options import (
 @data_option
 @root_option
 @click.option(
-    "--recipe", "data__recipe", default=None, help="Views without a store: none, cifar or rrc.  [default: cifar]"
+    "--recipe",
+    "data__recipe",
+    default=None,
+    help="Views without a store: cifar, rrc+randaugment, ... (kdcache recipes).  [default: cifar]",
+)
+@decode_options("data__")
+@trust_option
+@click.option(
+    "--view-schedule",
+    type=click.Choice(["cycle", "shuffled", "first", "stretches"]),
+    default=None,
+    help="Which of the store's views each epoch shows.  [default: cycle]",
 )
 @normalise_option
 @click.option("--live-teacher", is_flag=True, help="Run the teacher in the loop over the same views: the reference.")
@@ -76,6 +91,8 @@ from cache_kd.cli.options import (
     help="Rows whose pixels are compared with the store's digests.  [default: sample]",
 )
 @click.option("--resume", type=click.Path(path_type=Path), default=None, help="Go on with the run in this folder.")
+@workers_option
+@render_option
 @device_option
 @precision_option
 @config_options
@@ -143,8 +160,9 @@ def _config(config_file: Path | None, assignments: tuple[str, ...], live_teacher
     if live_teacher:
         given.setdefault("live_teacher", {})
         given = {"live_teacher": given.pop("live_teacher"), **given}
-    if not given.get("store"):
-        given.pop("store", None)
+    for several in ("store", "trust"):
+        if not given.get(several):
+            given.pop(several, None)
     if "out" not in given:
         method = Composition(**{key: given.get(key) for key in ("method", "refine", "temperature")}).label
         given["out"] = Path("runs") / f"{given.get('student', 'student')}-{method}-s{given.get('seed', 0)}".replace(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import checkpoint_option, data_option, device_option, json_option, root_option
+from cache_kd.cli.options import checkpoint_option, data_option, device_option, json_option, root_option, trust_option
 
 
 @click.command()
@@ -16,6 +16,7 @@ from cache_kd.cli.options import checkpoint_option, data_option, device_option, 
 @data_option
 @root_option
 @checkpoint_option
+@trust_option
 @device_option
 @json_option
 def verify(
@@ -26,6 +27,7 @@ def verify(
     data: str | None,
     root: str | None,
     checkpoint: Path | None,
+    trust: tuple[str, ...],
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -50,6 +52,7 @@ def verify(
         root=root,
         checkpoint=checkpoint,
         device=device or "auto",
+        trust=trust,
         progress=Terminal(),
     )
     if as_json:

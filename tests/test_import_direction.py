@@ -9,7 +9,7 @@ HOUSE = Path(cache_kd.__file__).parent
 
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {"types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
-          "threads"}
+          "threads", "trust"}
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
@@ -30,6 +30,7 @@ FLOORS = (
 FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "types": set(), "progress": set(),
     "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
+    "trust": {"errors", "outside"},
 }  # fmt: skip
 
 

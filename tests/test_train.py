@@ -201,17 +201,16 @@ def test_two_views_of_each_sample_share_a_batch(stores, tmp_path):
     from cache_kd.distill import per_sample_loss
     from cache_kd.models.zoo import build
     from cache_kd.opened import open_store
-    from cache_kd.stream import epoch_order
-
     student = config(tmp_path / "run", stores["float32"], method="mlld", optimiser=Optimiser(lr=1e-9))
     train(student)
     logged = RunFolder.open(tmp_path / "run").metrics()[0]
     store = open_store(stores["float32"])
-    batch = next(store.stream().batches(epoch_order(512, 32, seed=0, epoch=0), (0, 1)))
-    assert batch.pixels.shape[0] == batch.labels.shape[0] == batch.teachers[0].shape[0] == 64
+    batch = next(store.stream().batches(store.order(0, 0, batch_size=32).batches(), (0, 1)))
+    (pixels,) = batch.pixels
+    assert pixels.shape[0] == batch.labels.shape[0] == batch.teachers[0].shape[0] == 64
     torch.manual_seed(0)
     model = build(STUDENT, classes=10, channels=1).to(memory_format=torch.channels_last).train()
-    logits = model(store.normalise(batch.pixels))
+    logits = model(store.normalise(pixels))
     by_hand = per_sample_loss(make_method("mlld"), logits, batch.teachers[0], batch.labels).mean().item()
     assert logged["soft"] == pytest.approx(by_hand, rel=1e-5)
 
@@ -339,7 +338,7 @@ def test_too_few_views_are_refused_before_anything_is_written(dump_config, tmp_p
     from cache_kd.dump import dump
 
     dump(dump_config(tmp_path / "store", views=1))
-    with pytest.raises(StoreMismatch, match=r"has 1 view of each sample, and the method takes 2 .* --views 2"):
+    with pytest.raises(StoreMismatch, match=r"has 1 view\(s\) of each sample, and every batch takes 2.* --views 2"):
         train(config(tmp_path / "run", tmp_path / "store", method="mlld"))
     assert not (tmp_path / "run").exists()
 

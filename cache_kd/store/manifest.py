@@ -56,7 +56,8 @@ class StoredSource(Config):
     class_names: tuple[str, ...] | None
     channels: PositiveInt
     decode: StoredDecoding | None = None  # None where the source holds pixels, not files
-    skipped: dict[str, tuple[str, ...]] = {}  # files of each part that could not be decoded, relative to its folder
+    # files of each part that could not be decoded, relative to its folder
+    skipped: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class StoredTeacher(Config):

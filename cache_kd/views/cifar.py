@@ -40,7 +40,7 @@ class Cifar(Frame):
     def render(self, pictures: Pictures, knobs: Knobs) -> Views:
         """Block by block; within one, each crop is a window into its padded picture."""
         pixels = one_size(pictures, self.name)
-        starts = range(0, len(pixels), BLOCK)
+        starts = range(0, max(len(pixels), 1), BLOCK)
         return np.concatenate([self._block(pixels[at : at + BLOCK], knobs[at : at + BLOCK]) for at in starts])
 
     def render_tensor(self, pixels: PixelTensor, knobs: KnobTensor) -> ViewTensor:
