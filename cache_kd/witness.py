@@ -95,7 +95,7 @@ def witness_samples(manifest: Manifest, view: int) -> Samples:
 def compare(reader: Reader, rendering: Rendering, views: Iterable[int]) -> Verdict:
     """Render the witnesses of some `views` again, and measure how far they are from the stored ones.
 
-    Some 50 rows: 1 ms at 32x32, 0.1 s for photographs.
+    A store of four views, so 38 rows: 6 ms at 32x32, 0.13 s for photographs.
 
     Raises:
         StoreDamaged: a file of witnesses is not what was written.

@@ -37,39 +37,45 @@ def test_all_finds_one_changed_pixel_anywhere():
         proof("all")(changed, ALL, 0)
 
 
-def test_sample_checks_the_first_batch_whole_and_then_one_row_in_64():
+def checked(check, batches, view=1):
+    """The batches that are looked at, by their place."""
+    asked, looked = [], []
+    sampled = PixelProof(
+        stored=lambda view: asked.append(view) or STORED, seed=3, check=check, stored_environment={}, environment={}
+    )
+    for place, batch in enumerate(batches):
+        sampled(PIXELS[batch], batch, view)
+        if len(asked) > len(looked):
+            looked.append(place)
+    return looked
+
+
+def test_sample_checks_the_first_batch_and_then_one_in_64():
+    looked = checked("sample", [ALL[row : row + 2] for row in range(0, ROWS, 2)])
+    assert looked[0] == 0
+    assert 0.5 * 3200 / ONE_IN < len(looked) < 2 * 3200 / ONE_IN
+    assert checked("all", np.split(ALL, 10)) == list(range(10))
+    assert checked("sample", [ALL[:0], ALL[:8]]) == [1]  # an empty batch is not the first
+
+
+def test_a_wrong_row_of_a_checked_batch_is_found():
+    batches = np.split(ALL, 640)
+    batch = batches[checked("sample", batches)[1]]
+    changed = PIXELS.clone()
+    changed[batch[5], 0, 0, 0] ^= 1
     sampled = proof("sample")
-    sampled(PIXELS[:100], ALL[:100], 0)
-    wrong = PIXELS ^ 1
-    with pytest.raises(PixelMismatch) as caught:
-        sampled(wrong, ALL, 0)
-    checked = int(str(caught.value).split(" of ")[1].split()[0])
-    assert 0.5 * ROWS / ONE_IN < checked < 2 * ROWS / ONE_IN
+    sampled(changed[:10], ALL[:10], 1)
+    with pytest.raises(PixelMismatch, match=rf"Sample {batch[5]}, view 1: .* \(1 of 10 checked rows differ\)"):
+        sampled(changed[batch], batch, 1)
 
 
-def test_rows_are_chosen_by_key_and_not_by_batch():
-    """Whatever the batches, the same rows of the same view are compared."""
-
-    def checked(blocks):
-        seen = []
-        sampled = PixelProof(
-            stored=lambda view: _Recorder(STORED, seen), seed=3, check="sample", stored_environment={}, environment={}
-        )
-        sampled(PIXELS[:0], ALL[:0], 0)  # the first call checks all of its rows: none
-        for block in blocks:
-            sampled(PIXELS[block], block, 1)
-        return sorted(seen)
-
-    assert checked(np.split(ALL, 10)) == checked(np.split(np.random.default_rng(1).permutation(ALL), 64))
-
-
-class _Recorder:
-    def __init__(self, values, seen):
-        self.values, self.seen = values, seen
-
-    def __getitem__(self, samples):
-        self.seen.extend(samples.tolist())
-        return self.values[samples]
+def test_batches_are_chosen_by_what_they_begin_with():
+    """Another run over the same batches, or one that goes on in the middle, looks at the same ones."""
+    batches = np.split(np.random.default_rng(1).permutation(ALL), 1600)
+    looked = checked("sample", batches)
+    assert checked("sample", batches) == looked
+    assert [place + 801 for place in checked("sample", batches[801:])][1:] == [place for place in looked if place > 801]
+    assert checked("sample", batches, view=2) != looked
 
 
 def test_off_checks_nothing():

@@ -1,5 +1,6 @@
 """Views: the same picture back, from (recipe, seed, sample, view) and nothing else."""
 
+from cache_kd.views.digest import all_match as all_match
 from cache_kd.views.digest import digests as digests
 from cache_kd.views.feistel import permutation as permutation
 from cache_kd.views.find import make_recipe as make_recipe
