@@ -21,3 +21,17 @@ def assert_uniform(values, count):
     # Wilson and Hilferty, 1931
     spread = 2 / (9 * (count - 1))
     assert chi_squared < (count - 1) * (1 - spread + 3.09 * np.sqrt(spread)) ** 3
+
+
+def assert_counted_alike(ours, theirs):
+    """Two samples of one distribution over any things; what is seen less than 20 times in both counts as one thing."""
+    things, places = np.unique([*ours, *theirs], return_inverse=True)
+    counts = np.stack([np.bincount(part, minlength=len(things)) for part in np.split(places, [len(ours)])])
+    seldom = counts.sum(0) < 20
+    counts = np.column_stack([counts[:, ~seldom], counts[:, seldom].sum(1)])
+    counts = counts[:, counts.sum(0) > 0]
+    expected = counts.sum(0) * counts.sum(1, keepdims=True) / counts.sum()
+    degrees = counts.shape[1] - 1
+    spread = 2 / (9 * degrees)
+    # Wilson and Hilferty, 1931
+    assert ((counts - expected) ** 2 / expected).sum() < degrees * (1 - spread + 3.09 * np.sqrt(spread)) ** 3

@@ -35,10 +35,13 @@ assert states() == before
 # crc32 over the digests of views 0, 1, 2 of twelve pictures of 32x32x3
 GOLDEN = {
     "chain": "ea96e752",
+    "cifar+autoaugment": "138ef1ea",
     "cifar+colorjitter": "b2b3c63a",
     "cifar+cutout": "ea96e752",
     "cifar+erasing": "066e5ee0",
+    "cifar+randaugment": "dbafe76a",
     "cifar+threeaugment": "f09a1acd",
+    "cifar+trivialaugment": "578ca800",
     "cifar": "07978604",
     "groups": "50fab71b",
     "mixed": "33b12792",

@@ -2,7 +2,7 @@
 
 The definitions are those of torchvision's uint8 kernels: a blend with black, with the mean grey or with the grey
 picture, cut off, not rounded. Those compute in float32, whose last bit depends on device and release; here factors are
-in 1/65536, so that a few values differ from torchvision's by one, and none differs between machines.
+in 1/65536, so that for factors of up to 2 a few values differ from torchvision's by one, and none between machines.
 """
 
 import torch
