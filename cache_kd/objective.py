@@ -11,7 +11,7 @@ from cache_kd.distill import Method, hard_loss, per_sample_loss
 from cache_kd.distill.align import backward_aligned
 from cache_kd.distill.learned import hand_over, modules_of
 from cache_kd.models.features import Penultimate
-from cache_kd.types import Images, Labels, Logits, MixedLabels
+from cache_kd.types import AnyImages, Images, Labels, Logits, MixedLabels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Objective:
         hand_over(self.method, method)
         self.method = method
 
-    def logits(self, images: Sequence[Images]) -> tuple[Logits, Logits]:
+    def logits(self, images: Sequence[AnyImages]) -> tuple[Logits, Logits]:
         """The student's logits, and those that the method sees: of the second head where there is one.
 
         Args:

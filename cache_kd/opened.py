@@ -23,12 +23,12 @@ from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader, StoredView
 from cache_kd.stream import Batch, RowsOfLogits, TeacherRows, ViewStream
 from cache_kd.trust import demand_trust
-from cache_kd.types import BatchOfSamples, Images, Labels, Logits, MixedLabels
+from cache_kd.types import AnyImages, BatchOfSamples, Images, Labels, Logits, MixedLabels
 from cache_kd.view_schedule import ViewSchedule, views_of
 from cache_kd.views import Recipe, make_recipe
 from cache_kd.witness import LIMIT, Verdict, judge
 
-LoadedBatch = tuple[Images | list[Images], Labels | MixedLabels, Logits]
+LoadedBatch = tuple[Images | list[AnyImages], Labels | MixedLabels, Logits]
 
 # views kept in memory between epochs, up to this many bytes; a CIFAR store lies wholly inside
 KEPT_BYTES = 128 * 2**20

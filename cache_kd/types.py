@@ -17,6 +17,7 @@ PerSample = Float[Tensor, "batch"]  # one loss (or statistic) per sample
 Scalar = Float[Tensor, ""]  # one number for a whole batch
 Tau = Float[Tensor, "#batch 1"]  # one temperature per sample, or one for the whole batch, > 0
 Images = Float[Tensor, "batch channels height width"]  # normalised, what a model takes
+AnyImages = Float[Tensor, "_ _ _ _"]  # likewise; those of one list may differ in number and size
 
 # torch, between a recipe and the model's door, on any device
 PixelTensor = UInt8[Tensor, "batch height width channels"]  # pictures of one size; the last axis is the channels

@@ -1,22 +1,18 @@
 """The augmentation of the ImageNet literature: a crop of random area and shape, resized, flipped."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cache_kd.threads import map_in_threads
 from cache_kd.types import Knobs, Picture, Pictures, Sizes, View, Views, Words
 from cache_kd.views.box import BOX_WORDS, box_tries, first_fitting
 from cache_kd.views.frame import Frame
 from cache_kd.views.limits import RatioLimits, ShareLimits
 from cache_kd.views.philox import below
 from cache_kd.views.resize import Backend, resize
-
-# the backends release the GIL; the number of threads changes no pixel
-THREADS = min(8, os.cpu_count() or 1)
 
 
 class RandomResizedCrop(Frame):
@@ -61,15 +57,15 @@ class RandomResizedCrop(Frame):
         return np.column_stack([boxes, below(words[:, BOX_WORDS], 2)])
 
     def render(self, pictures: Pictures, knobs: Knobs) -> Views:
-        """One picture at a time, in a few threads."""
+        """One picture at a time, in a few threads: the backends release the GIL."""
 
-        def view(picture: Picture, knob: NDArray[np.int64]) -> View:
+        def view(shown: tuple[Picture, NDArray[np.int64]]) -> View:
+            picture, knob = shown
             top, left, height, width, mirrored = knob.tolist()
             resized = resize(picture[top : top + height, left : left + width], self.size, self.size, self.resize)
             return resized[:, ::-1] if mirrored else resized
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            return np.stack(list(pool.map(view, pictures, knobs)))
+        return np.stack(map_in_threads(view, zip(pictures, knobs, strict=True)))
 
     def evaluate(self, pictures: Pictures) -> Views:
         """Shorter side to `size` * 256 / 224, then the central `size` x `size`."""
@@ -83,8 +79,7 @@ class RandomResizedCrop(Frame):
             top, left = (round((side - self.size) / 2) for side in resized.shape[:2])
             return resized[top : top + self.size, left : left + self.size]
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            return np.stack(list(pool.map(view, pictures)))
+        return np.stack(map_in_threads(view, pictures))
 
     def _central(self, sizes: Sizes) -> NDArray[np.int64]:
         picture_height, picture_width = sizes.T

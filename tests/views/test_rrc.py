@@ -7,8 +7,9 @@ from distributions import assert_drawn_alike
 from PIL import Image
 from torchvision.transforms import RandomResizedCrop, v2
 
+from cache_kd import threads
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_recipe, rrc, words
+from cache_kd.views import make_recipe, words
 
 RECIPE = make_recipe("rrc")
 
@@ -78,8 +79,8 @@ def test_pictures_of_different_sizes_go_together(album, make_pictures):
 
 def test_the_number_of_threads_changes_nothing(album, make_pictures, monkeypatch):
     shown, recipe, views = album(make_pictures(30)), make_recipe({"name": "rrc", "size": 16}), []
-    for threads in (1, 5):
-        monkeypatch.setattr(rrc, "THREADS", threads)
+    for count in (1, 5):
+        monkeypatch.setattr(threads, "THREADS", count)
         views.append(recipe.view(shown, 0, np.arange(30), 0).numpy())
     np.testing.assert_array_equal(*views)
 
