@@ -25,6 +25,10 @@ class RandAugment(Step):
 
     Knobs: operation and level, `count` times; a level is plus or minus the magnitude.
 
+    Attributes:
+        count: operations for each view.
+        magnitude: from none to the strongest that AutoAugment knows, 0 … 30.
+
     References:
         Cubuk et al., RandAugment: Practical Automated Data Augmentation with a Reduced Search Space, NeurIPS 2020.
     """
