@@ -1,7 +1,7 @@
 """Shear, shift and turn: pixels fetched from where an integer matrix says, black from outside.
 
-The places are torchvision's. Where one is in the middle between two pixels, half is rounded up, while float32 draws lots
-there: up to a tenth of the pixels at a few strengths of shear, 0.2 among them, and below one in a thousand otherwise.
+The places are torchvision's. Where one is in the middle between two pixels, half is rounded up; float32 draws lots
+there: up to a tenth of the pixels differ at a few strengths of shear, 0.2 among them, else below one in a thousand.
 """
 
 import torch
