@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
-from cache_kd.types import KnobTensor, Pictures, PixelTensor, Samples, Views, ViewTensor
+from cache_kd.types import KnobTensor, PixelTensor, Samples, ViewTensor
+from cache_kd.views.composite import Composite
 from cache_kd.views.find import make_base, make_step
 from cache_kd.views.philox import words
 from cache_kd.views.recipe import CPU, Album, Recipe
@@ -18,10 +19,12 @@ BLOCK = 1 << 20
 
 
 def _steps(values: Any) -> Any:
+    if not isinstance(values, list | tuple):
+        return values  # pydantic refuses it by name
     return tuple(make_step(value) if isinstance(value, str | Mapping) else value for value in values)
 
 
-class Chain(Recipe):
+class Chain(Composite):
     """The views of `base`, then each of `steps` in order. Test images are only framed, by `base`.
 
     A step has its words under its own place and name, so that changing one leaves the others' choices as they were.
@@ -35,6 +38,11 @@ class Chain(Recipe):
     base: Annotated[SerializeAsAny[Recipe], BeforeValidator(make_base)]
     steps: Annotated[tuple[SerializeAsAny[Step], ...], BeforeValidator(_steps), Field(min_length=1)]
 
+    @property
+    def inside(self) -> tuple[Recipe, ...]:
+        """The base."""
+        return (self.base,)
+
     def view(self, album: Album, seed: int, samples: Samples, view: int, device: torch.device = CPU) -> ViewTensor:
         """Frame, then step by step; see `Recipe.view`."""
         pixels = self.base.view(album, seed, samples, view, device)
@@ -43,34 +51,6 @@ class Chain(Recipe):
             knobs = torch.from_numpy(step.draw(drawn, *pixels.shape[1:3]))
             pixels = _apply(step, pixels, knobs.to(device))
         return pixels
-
-    def evaluate(self, pictures: Pictures) -> Views:
-        """As `base` does."""
-        return self.base.evaluate(pictures)
-
-    def changed(self) -> str | None:
-        """As `base`: steps come with the package."""
-        return self.base.changed()
-
-    @property
-    def cpu_only(self) -> bool:
-        """As `base`: every step runs anywhere."""
-        return self.base.cpu_only
-
-    @property
-    def takes_the_generators(self) -> bool:
-        """As `base`: no step does."""
-        return self.base.takes_the_generators
-
-    @property
-    def functions(self) -> tuple[str, ...]:
-        """As `base`: steps come with the package."""
-        return self.base.functions
-
-    @property
-    def cycle(self) -> int:
-        """As `base`."""
-        return self.base.cycle
 
 
 def _apply(step: Step, pixels: PixelTensor, knobs: KnobTensor) -> PixelTensor:

@@ -7,7 +7,8 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from cache_kd.config import Config
-from cache_kd.types import Pictures, Samples, Views, ViewTensor
+from cache_kd.types import Samples, ViewTensor
+from cache_kd.views.composite import Composite
 from cache_kd.views.find import make_base
 from cache_kd.views.recipe import CPU, Album, Recipe
 
@@ -19,7 +20,7 @@ class Group(Config):
     count: Annotated[int, Field(ge=1)]
 
 
-class Groups(Recipe):
+class Groups(Composite):
     """View v is of the group that v modulo all counts falls into. Test images are the first group's.
 
     Views of one group have one size, those of another group another. Several views of one kind need no groups:
@@ -45,35 +46,17 @@ class Groups(Recipe):
         turns = [group.recipe for group in self.groups for _ in range(group.count)]
         return turns[view % len(turns)]
 
+    @property
+    def inside(self) -> tuple[Recipe, ...]:
+        """One for each group."""
+        return tuple(group.recipe for group in self.groups)
+
     def view(self, album: Album, seed: int, samples: Samples, view: int, device: torch.device = CPU) -> ViewTensor:
         """What the group's recipe makes of the same view number; see `Recipe.view`."""
         return self.of_view(view).view(album, seed, samples, view, device)
-
-    def evaluate(self, pictures: Pictures) -> Views:
-        """As the first group does."""
-        return self.groups[0].recipe.evaluate(pictures)
-
-    def changed(self) -> str | None:
-        """What any group's recipe says."""
-        return "; ".join(dict.fromkeys(said for group in self.groups if (said := group.recipe.changed()))) or None
-
-    @property
-    def cpu_only(self) -> bool:
-        """Whether any group is."""
-        return any(group.recipe.cpu_only for group in self.groups)
-
-    @property
-    def takes_the_generators(self) -> bool:
-        """Whether any group does."""
-        return any(group.recipe.takes_the_generators for group in self.groups)
-
-    @property
-    def functions(self) -> tuple[str, ...]:
-        """Those of all groups, each once."""
-        return tuple(dict.fromkeys(name for group in self.groups for name in group.recipe.functions))
 
     @property
     def cycle(self) -> int:
         """All counts together, and as often as kinds within a group need to come round too."""
         counts = sum(group.count for group in self.groups)
-        return math.lcm(counts, *(group.recipe.cycle for group in self.groups))
+        return math.lcm(counts, *(recipe.cycle for recipe in self.inside))

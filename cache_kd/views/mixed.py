@@ -11,15 +11,14 @@ from cache_kd.types import (
     FixedPoint,
     Knobs,
     KnobTensor,
-    Pictures,
     PixelTensor,
     Samples,
     Shares,
-    Views,
     ViewTensor,
     Words,
 )
 from cache_kd.views.beta import LARGEST_ALPHA, LEVELS, WHOLE, WHOLE_BITS, beta_quantiles
+from cache_kd.views.composite import Composite
 from cache_kd.views.find import make_base
 from cache_kd.views.mixing import Mixing
 from cache_kd.views.pairs import PairOrder
@@ -35,7 +34,7 @@ BLOCK = 64
 Alpha = Annotated[float, Field(ge=0, le=LARGEST_ALPHA)]
 
 
-class Mixed(Recipe):
+class Mixed(Composite):
     """The views of `base`, each mixed with the same view of another row. Test images are not mixed.
 
     Partners are the pairs of `PairOrder`; what is drawn belongs to (sample, view), so a view is the same whether its
@@ -65,6 +64,11 @@ class Mixed(Recipe):
         if not self.mixup and not self.cutmix:
             raise ValueError("mixup and cutmix are both 0; give one of them, or both, an alpha such as 0.2 or 1.0")
         return self
+
+    @property
+    def inside(self) -> tuple[Recipe, ...]:
+        """The base."""
+        return (self.base,)
 
     def view(self, album: Album, seed: int, samples: Samples, view: int, device: torch.device = CPU) -> ViewTensor:
         """Each row and each partner once by `base`, then mixed; see `Recipe.view`."""
@@ -108,34 +112,6 @@ class Mixed(Recipe):
         knobs = self.draw(words(seed, PURPOSE, samples, view, WORD_COUNT), height, width)
         partners = self.pairs(seed, rows, view).partner(samples)
         return Mixing(partners=partners, own=own_share(knobs, height, width))
-
-    def evaluate(self, pictures: Pictures) -> Views:
-        """As `base` does."""
-        return self.base.evaluate(pictures)
-
-    def changed(self) -> str | None:
-        """As `base`."""
-        return self.base.changed()
-
-    @property
-    def cpu_only(self) -> bool:
-        """As `base`: mixing runs anywhere."""
-        return self.base.cpu_only
-
-    @property
-    def takes_the_generators(self) -> bool:
-        """As `base`."""
-        return self.base.takes_the_generators
-
-    @property
-    def functions(self) -> tuple[str, ...]:
-        """As `base`."""
-        return self.base.functions
-
-    @property
-    def cycle(self) -> int:
-        """As `base`: partners are of one kind, because they are the same view."""
-        return self.base.cycle
 
     def _mix(self, pixels: PixelTensor, partners: PixelTensor, knobs: KnobTensor) -> PixelTensor:
         if self.mixup:
