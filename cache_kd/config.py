@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -100,19 +100,30 @@ def _sentence(kind: type[Config], fault: ValidationError, origin: str) -> str:
     prefix = f"{origin}: " if origin else ""
     if first["type"] == "extra_forbidden":
         owner = _owner(kind, first["loc"][:-1])
-        known = owner.model_fields if owner else {}
-        return f"{prefix}unknown key {where!r}; {did_you_mean(str(first['loc'][-1]), known)}"
+        known = f"; {did_you_mean(str(first['loc'][-1]), owner.model_fields)}" if owner else "."
+        return f"{prefix}unknown key {where!r}{known}"
     if first["type"] == "missing":
         return f"{prefix}{where!r} is missing from {kind.__name__}; it has no default."
     found = f" (found {first['input']!r})" if not isinstance(first["input"], dict) else ""
-    return f"{prefix}{where or kind.__name__}: {first['msg'].removeprefix('Value error, ')}{found}."
+    subject = f"{where}: " if where else ""
+    return f"{prefix}{subject}{first['msg'].removeprefix('Value error, ')}{found}."
 
 
 def _owner(kind: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """The config class that stands at `path` below `kind`, if the path leads through plain nested configs."""
+    """The config class that stands at `path` below `kind`, if the path leads through nested configs."""
     for part in path:
-        field = kind.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if isinstance(part, int):  # a place in a tuple, whose configs are all of the kind that was found
+            continue
+        field = kind.model_fields.get(part)
+        inside = _config_in(field.annotation) if field else None
+        if inside is None:
             return None
-        kind = field.annotation
+        kind = inside
     return kind
+
+
+def _config_in(annotation: Any) -> type[BaseModel] | None:
+    """The config class that an annotation is, or holds: `Inner`, `Inner | None`, `tuple[Inner, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_config_in, get_args(annotation))), None)

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def load_function(name: str, *, purpose: str) -> Callable[..., Any]:
         purpose: what it is for, as the error says it: "a model", "a method", "a source".
 
     Raises:
-        ConfigError: the module does not import, or holds no such function.
+        ConfigError: the module does not import, whatever it raises, or holds no such function.
     """
     if not is_outside(name):
         raise ConfigError(f"{name!r} does not name {purpose}; write package.module:function.")
@@ -33,9 +34,27 @@ def load_function(name: str, *, purpose: str) -> Callable[..., Any]:
         sys.path.append(here)  # last, so that a local file never hides an installed module
     try:
         module = importlib.import_module(module_name)
-    except ImportError as fault:
-        raise ConfigError(f"{name}: module {module_name!r} does not import ({fault}); expected {purpose}.") from fault
+    except Exception as fault:
+        raise ConfigError(
+            f"{name}: module {module_name!r} does not import ({_reason(fault)}); expected {purpose}."
+        ) from fault
     function = getattr(module, function_name, None)
     if not callable(function):
         raise ConfigError(f"{name}: {module_name!r} has no function {function_name!r}; expected {purpose}.")
     return function  # type: ignore[no-any-return]
+
+
+def _reason(fault: Exception) -> str:
+    """What a module raised while it was imported, and the last line on the way there that is the user's own."""
+    if isinstance(fault, SyntaxError):
+        return f"SyntaxError: {fault.msg}, {fault.filename}, line {fault.lineno}"
+    what = str(fault) if isinstance(fault, ImportError) else f"{type(fault).__name__}: {fault}"
+    importing = (__file__, importlib.__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(fault.__traceback__)
+        if frame.filename not in importing and not frame.filename.startswith("<frozen ")
+    ]
+    # the module that was named, or another of its folder; a library's own line would not help
+    own = [frame for frame in frames if Path(frame.filename).parent == Path(frames[0].filename).parent]
+    return f"{what}, {own[-1].filename}, line {own[-1].lineno}" if own else what

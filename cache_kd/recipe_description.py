@@ -67,7 +67,7 @@ def explain(spec: str | Mapping[str, Any]) -> Explanation:
     Raises:
         ConfigError: there is no such word, or it does not stand where it may.
     """
-    if isinstance(spec, str) and "+" not in spec and not is_outside(spec):
+    if isinstance(spec, str) and "+" not in spec and not spec.startswith("{") and not is_outside(spec):
         return _explain_word(spec)
     recipe = make_recipe(spec)
     parts = {part.name: _describe(type(part), part.name, part) for part in _parts(recipe)}

@@ -96,7 +96,7 @@ class Renderer(AbstractContextManager["Renderer"]):
 
         Raises:
             KdCacheError: a picture cannot be read or rendered, at its place in the order.
-            RunError: a worker process was ended from outside.
+            RunError: a worker process ended before its work was done.
         """
         if self.workers:
             self._pool = self._pool or _Pool(self.rendering, self.workers)
@@ -210,8 +210,9 @@ class _Pool:
             if "exited unexpectedly" not in str(fault):
                 raise
             raise RunError(
-                f"A worker process that renders pictures was ended from outside ({fault}). Most often the machine "
-                "ran out of memory, or of shared memory (/dev/shm): try fewer --workers, or --workers 0."
+                f"A worker process that renders pictures ended before its work was done ({fault}). Most often the "
+                "machine ran out of memory, or of shared memory (/dev/shm): try fewer --workers, or --workers 0. A "
+                'script of your own that asks for workers has to start its work under `if __name__ == "__main__":`.'
             ) from None
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cache_kd.device import computing, resolve_device
 from cache_kd.distill.fold import Fold, fold
+from cache_kd.distill.loss import refuse_mixed
 from cache_kd.errors import ConfigError, RunError, StoreMismatch
 from cache_kd.evaluate import Evaluation, evaluate, predict
 from cache_kd.material import Material, from_images, from_stores
@@ -149,6 +150,7 @@ def _order(config: TrainConfig, material: Material, epoch: int, view: int) -> Ep
 
 
 def _check_views(config: TrainConfig, objective: Objective, material: Material) -> None:
+    """Refuse what the views cannot give to the method, before there is a run folder."""
     if objective.views > 1 and config.views_per_batch not in (1, objective.views):
         raise ConfigError(
             f"The method compares {objective.views} views of each sample; views_per_batch is "
@@ -160,6 +162,8 @@ def _check_views(config: TrainConfig, objective: Objective, material: Material) 
             f"{material.stores[0].reader.path} has {material.views} view(s) of each sample, and every batch takes "
             f"{needed}. Dump with --views {needed} or more."
         )
+    if objective.method is not None and material.recipe.pairs(config.seed, len(material.source), 0) is not None:
+        refuse_mixed(objective.method, material.source.classes)
 
 
 def _teacher_logits(

@@ -103,6 +103,11 @@ class TrainConfig(Composition):
             )
         if self.order.window and not self.store:
             raise ValueError("order.window counts a store's chunks; pass --store PATH, or leave it out")
+        if self.view_schedule == "stretches" and not self.store:
+            raise ValueError(
+                "the view schedule 'stretches' divides the epochs among a store's views; pass --store PATH, or use "
+                "'cycle', which shows new views in every epoch"
+            )
         if self.base is not None and not self.store and live is None and self.asks_a_teacher:
             raise ValueError(f"method {self.base!r} needs a teacher; pass --store PATH, or --live-teacher")
         if live is not None and self.base is None:

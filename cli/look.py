@@ -35,7 +35,7 @@ def look(
     Shown are samples on which the teacher is right, wrong, most confused, and some at random: their views, the
     teacher's probabilities, and for each method its temperature, its target and which classes it pushes up or
     down. A method of your own is named package.module:function, a composition dkd+normkd. With --json the numbers
-    go to stdout too.
+    go to stdout too. Stores of mixed views are refused: their samples have two labels each.
 
     \b
     Example:

@@ -71,19 +71,19 @@ workers_option = click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=None,
-    help="Processes that render views.  [default: as many as decoding many files gains from, else 0]",
+    help="Processes that render views; no pixel depends on them.  [default: chosen; 0 where they gain nothing]",
 )
 render_option = click.option(
     "--render",
     type=click.Choice(["cpu", "device"]),
     default=None,
-    help="Where views are computed; the same pixels either way.  [default: cpu]",
+    help="Where views are computed: cpu, or device, where the model is. The same pixels.  [default: cpu]",
 )
 trust_option = click.option(
     "--trust",
     multiple=True,
     metavar="PACKAGE.MODULE:FUNCTION",
-    help="A function that the store names, and that may be imported.",
+    help="Import this function, which the store names: a transform, images or a model of somebody's own. Repeatable.",
 )
 
 

@@ -62,7 +62,7 @@ from cache_kd.cli.options import (
 @click.option("--epochs", type=click.IntRange(min=1), default=None, help="[default: 10]")
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="[default: 128]")
 @click.option("--lr", "optimiser__lr", type=click.FloatRange(min=0, min_open=True), default=None, help="[default: 0.1]")
-@click.option("--seed", type=int, default=None, help="Of initialisation and order.  [default: 0]")
+@click.option("--seed", type=int, default=None, help="Of initialisation, order, views of --data.  [default: 0]")
 @data_option
 @root_option
 @click.option(
@@ -88,7 +88,7 @@ from cache_kd.cli.options import (
     "check",
     type=click.Choice(["all", "sample", "off"]),
     default=None,
-    help="Rows whose pixels are compared with the store's digests.  [default: sample]",
+    help="Rows whose pixels are compared with the store's digests; off skips the witnesses too.  [default: sample]",
 )
 @click.option("--resume", type=click.Path(path_type=Path), default=None, help="Go on with the run in this folder.")
 @workers_option
@@ -124,6 +124,12 @@ def train(
     \b
       --set 'knobs.tau={"points": [[1, 8.0], [30, 2.0]], "between": "cosine"}'
       --set 'soft_weight={"points": [[0, 0.0], [20, 1.0]]}'
+
+    Eight views of each sample in a batch; samples shuffled within 16 chunks of the store at a time:
+
+    \b
+      --set views_per_batch=8
+      --set order.window=16
     """
     from cache_kd.cli.console import Terminal, print_json
     from cache_kd.train import train as run

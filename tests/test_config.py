@@ -13,6 +13,8 @@ class Inner(Config):
 class Outer(Config):
     name: str
     inner: Inner = Inner()
+    maybe: Inner | None = None
+    several: tuple[Inner, ...] = ()
 
 
 def test_overrides_win_over_the_file(tmp_path):
@@ -26,6 +28,8 @@ def test_overrides_win_over_the_file(tmp_path):
     ("overrides", "words"),
     [
         ({"name": "a", "inner.cuont": 1}, "unknown key 'inner.cuont'; did you mean 'count'"),
+        ({"name": "a", "maybe.cuont": 1}, "unknown key 'maybe.cuont'; did you mean 'count'"),
+        ({"name": "a", "several": [{}, {"cuont": 1}]}, r"unknown key 'several\.1\.cuont'; did you mean 'count'"),
         ({"name": "a", "inner.count": "many"}, "inner.count: .*integer.*'many'"),
         ({}, "'name' is missing"),
         ({"name": "a", "name.first": 1}, "'name' is a value"),

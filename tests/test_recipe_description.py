@@ -82,3 +82,21 @@ def test_an_unknown_word_is_answered_with_a_guess_from_all_words():
 def test_words_begin_with_a_recipe(words):
     with pytest.raises(ConfigError, match=rf"begin with one: cifar\+{words.replace('+', '.')}"):
         make_recipe(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("mixup+cifar", r"begin with one: cifar\+mixup\."),
+        ("cutout+mixup+cifar+erasing", r"begin with one: cifar\+cutout\+erasing\+mixup\."),
+        ("cifar+mixup+cutout", r"mixing comes last; write cifar\+cutout\+mixup\."),
+        ("cifar+rrc", "'cifar' and 'rrc' both make views"),
+        ("cifar+mixup+mixup", "'mixup' stands there twice"),
+        ('{"name": "rrc"', "is not valid JSON: .* at character 15"),
+        ({"nam": "rrc"}, r"""described by its name and its knobs, as \{"name": …\}; found only nam"""),
+        ({"name": "chain", "base": "cifar", "steps": "cutout"}, "steps: .*'cutout'"),
+    ],
+)
+def test_words_that_cannot_be_meant_are_answered_with_those_that_can(words, answer):
+    with pytest.raises(ConfigError, match=answer):
+        make_recipe(words)

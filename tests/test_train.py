@@ -317,6 +317,8 @@ def test_what_does_not_fit_together_is_refused(stores, images, tmp_path):
         asked(**{"data.data": str(images), "method": "kd"})
     with pytest.raises(ConfigError, match="the store says recipe"):
         asked(**{"store": str(stores["float16"]), "data.recipe": "rrc"})
+    with pytest.raises(ConfigError, match="'stretches' divides the epochs among a store's views; pass --store"):
+        asked(**{"data.data": str(images), "view_schedule": "stretches"})
     with pytest.raises(ConfigError, match="did you mean 'student'"):
         asked(studnet="resnet8")
 

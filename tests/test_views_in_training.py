@@ -101,6 +101,7 @@ def test_labels_of_mixed_views_are_shared_as_their_pixels_are(kinds):
 def test_a_method_that_reads_the_label_refuses_mixed_views_by_name(kinds, tmp_path):
     with pytest.raises(ConfigError, match="rld needs the one label of each sample; these are mixed"):
         train(config(tmp_path / "run", kinds / "mixed", method="rld"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_plain_training_takes_mixed_labels(images, tmp_path):

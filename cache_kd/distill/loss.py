@@ -51,11 +51,20 @@ def hard_loss(student: Logits, labels: Labels | MixedLabels, label_smoothing: fl
     return F.cross_entropy(logits, labels, reduction="none", label_smoothing=label_smoothing)
 
 
-def _unread(method: Method, mixed: MixedLabels) -> Labels:
-    """Some label per sample, for a method that was seen not to read it."""
+def refuse_mixed(method: Method, classes: int) -> None:
+    """See that a method can do with a probability for each of `classes` instead of a label.
+
+    Raises:
+        ConfigError: it reads the label.
+    """
     if needs_of(method).label:
         raise ConfigError(
             f"{method.name} needs the one label of each sample; these are mixed: a probability for each of "
-            f"{mixed.shape[1]} classes. Train without mixing, or with a method that reads no label, as kd does."
+            f"{classes} classes. Train without mixing, or with a method that reads no label, as kd does."
         )
+
+
+def _unread(method: Method, mixed: MixedLabels) -> Labels:
+    """Some label per sample, for a method that was seen not to read it."""
+    refuse_mixed(method, mixed.shape[1])
     return mixed.argmax(dim=-1)

@@ -1,6 +1,7 @@
 # mypy: disable-error-code="type-abstract"
 """Recipes and steps by name: each stands in the file of its name, and words joined by + are a chain."""
 
+import json
 import pkgutil
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -89,14 +90,13 @@ def step_kind(name: str) -> type[Step]:
 
 
 def _from_words(words: str) -> Recipe:
+    if words.startswith("{"):
+        return make_recipe(_from_json(words))
     first, *others = words.split("+")
-    if first not in recipe_names() and first in (*step_names(), *MIXES):
-        raise ConfigError(f"--recipe {words}: {first!r} is done to a recipe's views; begin with one: cifar+{words}.")
-    spec: dict[str, Any] = {"name": "replay", "function": first} if is_outside(first) else {"name": first}
     steps = [word for word in others if word not in MIXES]
     mixes = [word for word in others if word in MIXES]
-    if others != steps + mixes:
-        raise ConfigError(f"--recipe {words}: mixing comes last; write {'+'.join([first, *steps, *mixes])}.")
+    _check_order(words, first, steps, mixes)
+    spec: dict[str, Any] = {"name": "replay", "function": first} if is_outside(first) else {"name": first}
     if steps:
         spec = {"name": "chain", "base": spec, "steps": steps}
     if mixes:
@@ -104,16 +104,50 @@ def _from_words(words: str) -> Recipe:
     return _one(spec, Recipe, RECIPES, "recipe")
 
 
+def _check_order(words: str, first: str, steps: list[str], mixes: list[str]) -> None:
+    """Refuse words that stand where they cannot, and say what was meant."""
+    bases = [word for word in (first, *steps) if word in recipe_names() or is_outside(word)]
+    if len(bases) > 1:
+        raise ConfigError(
+            f"--recipe {words}: {bases[0]!r} and {bases[1]!r} both make views; one of them comes first, then steps "
+            f"such as {step_names()[0]}. Views of several kinds that take turns are the recipe 'groups'."
+        )
+    if first in (*step_names(), *MIXES):
+        base = bases[0] if bases else "cifar"
+        others = [word for word in (first, *steps, *mixes) if word != base]
+        ordered = sorted(others, key=lambda word: word in MIXES)
+        raise ConfigError(
+            f"--recipe {words}: {first!r} is done to a recipe's views; begin with one: {'+'.join([base, *ordered])}."
+        )
+    if words.split("+") != [first, *steps, *mixes]:
+        raise ConfigError(f"--recipe {words}: mixing comes last; write {'+'.join([first, *steps, *mixes])}.")
+    if len(set(mixes)) < len(mixes):
+        raise ConfigError(f"--recipe {words}: {mixes[0]!r} stands there twice; a view is mixed once.")
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as fault:
+        raise ConfigError(
+            f"--recipe {text} is not valid JSON: {fault.msg} at character {fault.pos + 1}. "
+            "In a shell, put it into single quotes."
+        ) from None
+
+
 def _one(spec: Mapping[str, Any], base: type[Some], package: str, noun: str) -> Some:
     name = spec.get("name")
-    kind = _kind(str(name) if name is not None else None, base, package, noun)
+    if name is None:
+        found = f"only {', '.join(map(str, spec))}" if spec else "nothing"
+        raise ConfigError(f'A {noun} is described by its name and its knobs, as {{"name": …}}; found {found}.')
+    kind = _kind(str(name), base, package, noun)
     return build(kind, dict(spec), origin=f"{noun} {name}")
 
 
-def _kind(name: str | None, base: type[Some], package: str, noun: str) -> type[Some]:
+def _kind(name: str, base: type[Some], package: str, noun: str) -> type[Some]:
     kinds = _kinds(base, package)
     if name not in kinds:
-        raise ConfigError(f"There is no {noun} {name!r}; {did_you_mean(str(name), kinds)}")
+        raise ConfigError(f"There is no {noun} {name!r}; {did_you_mean(name, kinds)}")
     return kinds[name]
 
 

@@ -132,7 +132,7 @@ def _view(name: str, transform: Transform, picture: AnyPicture, seed: list[int],
     except Exception as fault:
         raise ConfigError(
             f"{name} fails on {place} ({image.mode}, {image.width}x{image.height} pixels): "
-            f"{type(fault).__name__}: {fault} [{_origin(fault, _file(name))}]. It is called with one PIL image."
+            f"{type(fault).__name__}: {fault}{_origin(fault, _file(name))}. It is called with one PIL image."
         ) from fault
     return _pixels(returned, f"{name} on {place}")
 
@@ -238,8 +238,7 @@ def _file(name: str) -> Path:
 
 
 def _origin(fault: Exception, file: Path) -> str:
-    """The last line of the user's own file on the way to `fault`; the last line of all where there is none."""
-    frames = traceback.extract_tb(fault.__traceback__)
-    own = [frame for frame in frames if frame.filename == str(file)]
-    place = (own or frames)[-1]
-    return f"{Path(place.filename).name}, line {place.lineno}"
+    """The last line of the user's own file on the way to `fault`, else of a library; none where the call failed."""
+    frames = traceback.extract_tb(fault.__traceback__)[1:]  # the first is the call
+    own = [frame for frame in frames if frame.filename == str(file)] or frames
+    return f" [{Path(own[-1].filename).name}, line {own[-1].lineno}]" if own else ""

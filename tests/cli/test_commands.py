@@ -130,6 +130,7 @@ def test_a_rounding_of_pixels_is_one_sentence_on_stderr(kdcache, own_store, tmp_
     code, out, _ = kdcache("verify", own_store, "--rows", 20, "--device", "cpu")
     assert code == 1
     assert "Pixels: drift, 34 of 34 witness rows differ" in out
+    assert "training here warns and goes on" in out
     assert "34 train views" in kdcache("info", own_store)[1]
 
 

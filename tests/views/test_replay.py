@@ -141,7 +141,7 @@ def test_test_images_of_several_sizes_need_a_transform(make_pictures):
     [
         ("failing", r"own_transforms:failing fails on sample 4, view 7 .*ZeroDivisionError.*own_transforms.py, line"),
         ("failing_inside", r"TypeError.*own_transforms.py, line"),
-        ("needing_two", r"missing 1 required positional argument: 'label'.*called with one PIL image"),
+        ("needing_two", r"missing 1 required positional argument: 'label'\. It is called with one PIL image"),
         ("normalised", r"sample 4, view 7 returned floats from .*Leave Normalize out.*on the batch"),
         ("in_floats", r"between the 256 values.*before ToTensor"),
         ("two_views", r"returned list; expected one picture.*the recipe 'groups'"),
