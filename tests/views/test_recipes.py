@@ -220,7 +220,7 @@ def test_recipes_that_keep_the_size_need_one_size(name, album, make_pictures):
 def test_an_unknown_recipe_is_answered_with_a_guess():
     with pytest.raises(ConfigError, match="did you mean 'cifar'"):
         make_recipe("cifra")
-    with pytest.raises(ConfigError, match="no recipe None"):
+    with pytest.raises(ConfigError, match="found only pad"):
         make_recipe({"pad": 4})
 
 
