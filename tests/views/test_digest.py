@@ -6,7 +6,8 @@ import pytest
 from cache_kd.views import all_match, digests
 
 
-@pytest.fixture(params=[(0, 4), (1, 1), (2, 3), (37, 5), (128, 32)], ids=str)
+# 64 rows are looked at together; rows of more than 32 kB by themselves
+@pytest.fixture(params=[(0, 4), (1, 1), (2, 3), (37, 5), (64, 2), (129, 32), (3, 110)], ids=str)
 def pixels(request):
     rows, side = request.param
     return np.random.default_rng(rows).integers(0, 256, (rows, side, side, 3), dtype=np.uint8)
@@ -38,6 +39,20 @@ def test_the_same_change_in_two_rows_does_not_cancel_out(pixels):
         changed = pixels.copy()
         changed[:2, 0, 0, 0] ^= 1
         assert not all_match(changed, digests(pixels))
+
+
+def test_one_changed_bit_of_any_row_is_seen(pixels):
+    expected = digests(pixels)
+    for row in range(len(pixels)):
+        for place in ((0, 0, 0), (-1, -1, -1)):
+            changed = pixels.copy()
+            changed[(row, *place)] ^= 1
+            assert not all_match(changed, expected)
+
+
+def test_equal_faults_in_all_rows_are_seen(pixels):
+    for fault in (1, 255):
+        assert not len(pixels) or not all_match(pixels ^ np.uint8(fault), digests(pixels))
 
 
 def test_a_view_of_an_array_counts_as_its_own_rows(pixels):
