@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import get_args
@@ -11,11 +12,14 @@ import pytest
 from click.testing import CliRunner
 
 from cache_kd.cli.main import main
+from cache_kd.distill.needs import needs_of
+from cache_kd.methods import make_method, names
 from cache_kd.recipe_description import describe_all
-from cache_kd.rendering import WORTH_WORKERS
+from cache_kd.rendering import MOST_WORKERS, WORTH_WORKERS
 from cache_kd.store.witness import IN_FIRST_VIEW, IN_OTHER_VIEWS, WITNESSED_VIEWS
 from cache_kd.view_schedule import ViewSchedule, views_of
 from cache_kd.views import make_recipe
+from cache_kd.views.resize import Backend
 from cache_kd.witness import LIMIT
 
 PAGE = (Path(__file__).parents[1] / "docs" / "views.md").read_text(encoding="utf-8")
@@ -24,8 +28,9 @@ COMMANDS = [
 ]
 
 
-def code(language):
-    return re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[1]
+def code(language, containing=""):
+    blocks = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return next(block for block in blocks if containing in block)
 
 
 def rows(head):
@@ -83,8 +88,12 @@ def test_every_view_of_the_page_is_shown(command, mine, images, tmp_path):
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if not line.startswith("kdcache recipes")])
 def test_every_dump_and_training_of_the_page_runs(command, mine, images, teacher_weights, stores, tmp_path):
-    store = stores["float16"] if command.startswith("kdcache train") else tmp_path / "store"
-    run(command, D=images, W=teacher_weights, S=store, resnet20="resnet8x0.5", resnet8="resnet8x0.5")
+    small = {"D": images, "W": teacher_weights, "resnet20": "resnet8x0.5", "resnet8": "resnet8x0.5"}
+    dumped = tmp_path / "store"
+    if "--trust" in command:
+        (of_own,) = [line for line in COMMANDS if line.startswith("kdcache dump") and "mine:train" in line]
+        run(of_own, S=dumped, **small)
+    run(command, S=dumped if "kdcache dump" in command or "--trust" in command else stores["float16"], **small)
 
 
 def test_a_transform_of_ones_own_takes_ten_lines():
@@ -113,4 +122,20 @@ def test_the_view_schedules_of_the_page_are_all_there_are():
 
 
 def test_the_numbers_of_the_workers_are_those_of_the_code():
-    assert f"from {WORTH_WORKERS:,} images on" in PAGE
+    assert f"at most {MOST_WORKERS} for image files and for `replay`, from {WORTH_WORKERS:,} images on" in PAGE
+
+
+def test_a_loop_of_ones_own_may_have_workers(stores, tmp_path):
+    script = code("python", "open_store").replace('"S"', repr(str(stores["float16"])))
+    (tmp_path / "loop.py").write_text(script.replace("first_step=40", "first_step=1").replace("workers=2", "workers=1"))
+    shown = subprocess.run([sys.executable, "loop.py"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert shown.splitlines() == ["torch.Size([128, 1, 28, 28]) torch.Size([128, 10])"]
+
+
+def test_the_methods_that_refuse_mixed_views_are_those_that_read_the_label():
+    listed = re.search(r"refuse such a store by name before the run begins: (.*?)\. ", PAGE, re.DOTALL)[1]
+    assert re.findall(r"`(\w+)`", listed) == [name for name in names() if needs_of(make_method(name)).label]
+
+
+def test_the_page_names_every_way_to_resize():
+    assert sorted(re.findall(r"^\| resize: `([^`]+)`", PAGE, re.MULTILINE)) == sorted(get_args(Backend))
