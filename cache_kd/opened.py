@@ -22,7 +22,7 @@ from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader, StoredView
 from cache_kd.stream import Batch, RowsOfLogits, TeacherRows, ViewStream
-from cache_kd.trust import demand_trust
+from cache_kd.trust import demand_trust, texts_of
 from cache_kd.types import AnyImages, BatchOfSamples, Images, Labels, Logits, MixedLabels
 from cache_kd.view_schedule import ViewSchedule, views_of
 from cache_kd.views import Recipe, make_recipe
@@ -143,7 +143,7 @@ class OpenStore:
         world: int = 1,
         workers: int = 0,
     ) -> DataLoader[LoadedBatch]:
-        """A torch loader of (images, labels, teacher logits): call it once per epoch; epoch e shows view e mod V.
+        """A torch loader of (images, labels, teacher logits): call it once per epoch; `schedule` picks its views.
 
         Images are normalised float32 [rows, channels, height, width], one such tensor for each size where the views
         of a batch have several; labels are class indices, or a probability for each class where views are mixed.
@@ -155,7 +155,7 @@ class OpenStore:
             views: of each sample in a batch, for methods that take two: the rows are then all samples of the first
                 view, then all of the second, and epoch e shows the next `views` of them.
             check: how many rows' pixels are compared with the store's digests.
-            schedule: which views an epoch shows; see `view_schedule.views_of`.
+            schedule: which views an epoch shows: `cycle` shows view e mod V in epoch e; see `view_schedule.views_of`.
             epochs: of the whole training; the schedule `stretches` needs it.
             window: chunks of the store that are shuffled together; 0 shuffles all samples.
             first_step: where to go on in an epoch that was interrupted.
@@ -165,7 +165,8 @@ class OpenStore:
                 A script that asks for them starts its work under `if __name__ == "__main__":`.
 
         Raises:
-            ConfigError: the store has fewer views, or the ranks cannot have equal parts.
+            ConfigError: the store has fewer views, the ranks cannot have equal parts, or a window would part partners.
+            PixelMismatch: here, or at its batch: the pictures are not the ones that the teacher saw.
         """
         if not 1 <= views <= self.views:
             raise ConfigError(
@@ -261,9 +262,9 @@ def open_stored_recipe(manifest: Manifest, *, trust: Sequence[str] = (), path: P
     Raises:
         ConfigError: it calls a function that is not trusted.
     """
-    recipe = make_recipe(manifest.recipe)
-    demand_trust(path, recipe.functions, trust)
-    return recipe
+    # before a recipe is made of it: whatever a crafted manifest says, nothing it names is imported by looking at it
+    demand_trust(path, texts_of(manifest.recipe), trust)
+    return make_recipe(manifest.recipe)
 
 
 def open_stored_source(

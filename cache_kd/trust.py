@@ -1,10 +1,24 @@
 """Functions that a store names are imported only once the user has named them too."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cache_kd.errors import ConfigError
 from cache_kd.outside import is_outside
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in nested JSON, keys left out.
+
+    >>> list(texts_of({"name": "chain", "base": {"function": "own:crop"}, "steps": ["erasing", 3]}))
+    ['chain', 'own:crop', 'erasing']
+    """
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | Sequence):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_of(inner)
 
 
 def demand_trust(path: Path, names: Iterable[str], trusted: Iterable[str]) -> None:
@@ -12,7 +26,7 @@ def demand_trust(path: Path, names: Iterable[str], trusted: Iterable[str]) -> No
 
     Args:
         path: of the store that names them.
-        names: of sources, recipes' functions and teachers; others than functions need no trust.
+        names: of sources, teachers and whatever a recipe says; others than functions need no trust.
         trusted: what the user named.
 
     Raises:

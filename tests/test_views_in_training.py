@@ -14,7 +14,7 @@ from cache_kd.dump import DumpConfig, dump
 from cache_kd.errors import ConfigError, StoreMismatch
 from cache_kd.models.checkpoint import save_weights
 from cache_kd.models.zoo import build
-from cache_kd.opened import open_store
+from cache_kd.opened import open_store, open_stored_recipe
 from cache_kd.order import OrderConfig
 from cache_kd.rundir import RunFolder
 from cache_kd.store.manifest import read_manifest
@@ -104,6 +104,12 @@ def test_a_method_that_reads_the_label_refuses_mixed_views_by_name(kinds, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_window_that_would_part_partners_is_refused_before_anything_is_written(kinds, tmp_path):
+    with pytest.raises(ConfigError, match=r"needs mixing partners from one chunk of \d+ rows"):
+        train(config(tmp_path / "run", kinds / "mixed", order=OrderConfig(window=2)))
+    assert not (tmp_path / "run").exists()
+
+
 def test_plain_training_takes_mixed_labels(images, tmp_path):
     from cache_kd.train import Data
 
@@ -132,6 +138,16 @@ def test_a_transform_of_ones_own_is_imported_only_when_trusted(kinds, tmp_path):
             attempt()
     assert "own_view" not in sys.modules
     assert not (tmp_path / "run").exists()
+
+
+def test_a_crafted_manifest_imports_nothing(kinds):
+    sys.modules.pop("own_view", None)
+    # without its digest of the code a recipe looks for the code when it is made
+    within = {"name": "mixed", "mixup": 1.0, "base": {"name": "replay", "function": OWN, "code": ""}}
+    crafted = read_manifest(kinds / "own").model_copy(update={"recipe": within})
+    with pytest.raises(ConfigError, match=f"--trust {OWN}"):
+        open_stored_recipe(crafted, path=kinds / "own")
+    assert "own_view" not in sys.modules
 
 
 def test_a_transform_that_does_not_replay_is_refused_before_the_teacher_runs(dump_config, tmp_path):
