@@ -1,21 +1,17 @@
 """The route of a teacher: its config, then read straight down from images to a store."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
+from cache_kd.asking import ask
 from cache_kd.config import Config
 from cache_kd.device import DeviceName, Precision, describe_environment, resolve_device
-from cache_kd.errors import ModelError
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.progress import Progress, Silent
-from cache_kd.rendering import Rendered, Renderer, RenderOn, Request, open_renderer
+from cache_kd.rendering import RenderOn, open_renderer
 from cache_kd.selftest import check_replays
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, Source, SourceSpec
@@ -23,9 +19,8 @@ from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
 from cache_kd.store.reader import Reader
-from cache_kd.store.writer import Writer
-from cache_kd.types import Digests
 from cache_kd.views import Recipe, make_recipe
+from cache_kd.waiting import writer_in_turn
 from cache_kd.witness import demand_exact, write_witnesses
 
 
@@ -48,6 +43,7 @@ class DumpConfig(Config):
     precision: Precision = "float32"
     workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
     render: RenderOn = "cpu"
+    wait: bool = True  # for another dump that writes to the same store; False refuses at once
 
 
 class DumpResult(Config):
@@ -69,6 +65,7 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
 
     Raises:
         StoreMismatch: the path holds another teacher, source, recipe, seed or codec, or its pixels are not these.
+        StoreBusy: another dump writes there, and it was not to be waited for.
         KdCacheError: anything else that a user can mend.
     """
     progress = progress or Silent()
@@ -97,7 +94,10 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     def admit(stored: Manifest) -> None:
         demand_exact(Reader(config.store, stored), renderer.rendering)
 
-    with renderer, Writer.create_or_resume(config.store, manifest, admit=admit) as writer:
+    with (
+        renderer,
+        writer_in_turn(config.store, manifest, admit=admit, wait=config.wait, progress=progress) as writer,
+    ):
         pending = writer.pending()
         manifest = writer.manifest  # with the views that are there already
         progress.say(_announcement(config, manifest, sources, pending))
@@ -106,11 +106,11 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
             writer.write_labels(part, source.labels())
         rows = sum(shard.stop - shard.start for shard in pending)
         if pending:
-            rendered = _rendered(renderer, pending, config.batch_size)
             with progress.task("teacher", rows, "views") as advance:
-                for shard in pending:
-                    logits, pixel_digests = _shard(shard, rendered, teacher, advance)
-                    _check_logits(logits, shard, train.classes)
+                asked = ask(
+                    teacher, renderer, pending, batch_size=config.batch_size, classes=train.classes, advance=advance
+                )
+                for shard, logits, pixel_digests in asked:
                     writer.write(shard, logits, pixel_digests)
     return DumpResult(
         store=str(config.store),
@@ -128,44 +128,6 @@ def _parts(config: DumpConfig) -> dict[str, SourceSpec]:
     train = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
     both = {"train": train, "test": train.model_copy(update={"split": "test"})}
     return both if "test" in splits(train) else {"train": train}
-
-
-def _rendered(renderer: Renderer, shards: list[Shard], batch_size: int) -> Iterator[Rendered]:
-    """The pictures of all `shards`, batch by batch and ahead of the teacher; no batch crosses a shard's end."""
-    requests = (
-        Request(shard.part, np.arange(start, min(start + batch_size, shard.stop)), shard.view, digested=True)
-        for shard in shards
-        for start in range(shard.start, shard.stop, batch_size)
-    )
-    return renderer.ahead(renderer.views(requests))
-
-
-def _shard(shard: Shard, rendered: Iterator[Rendered], teacher: Teacher, advance: Any) -> tuple[Tensor, Digests]:
-    """The logits and pixel digests of one shard, from the next of the `rendered` batches."""
-    logits: list[Tensor] = []
-    pixel_digests: list[Digests] = []
-    done = 0
-    while done < shard.rows:
-        batch = next(rendered)
-        assert batch.digests is not None
-        logits.append(teacher.logits(batch.pixels).cpu())
-        pixel_digests.append(batch.digests)
-        done += len(batch.pixels)
-        advance(len(batch.pixels))
-    return torch.cat(logits), np.concatenate(pixel_digests)
-
-
-def _check_logits(logits: Tensor, shard: Shard, classes: int) -> None:
-    if logits.shape[1] != classes:
-        raise ModelError(f"The teacher gives {logits.shape[1]} logits per image; the data has {classes} classes.")
-    bad = (~logits.isfinite()).any(1).nonzero()
-    if len(bad):
-        row = int(bad[0])
-        raise ModelError(
-            f"The teacher gives {logits[row][~logits[row].isfinite()][0].item()} for {shard.part} sample "
-            f"{shard.start + row}, view {shard.view} ({len(bad)} such rows in this shard). Check the checkpoint and "
-            "--normalise; with --precision bf16 try float32. Finished shards are kept."
-        )
 
 
 def _manifest(config: DumpConfig, sources: dict[str, Source], recipe: Recipe, teacher: Teacher) -> Manifest:
@@ -189,7 +151,7 @@ def _manifest(config: DumpConfig, sources: dict[str, Source], recipe: Recipe, te
             "precision": teacher.precision,
         },
         codec=make_codec(config.codec).to_json(),
-        environment=describe_environment(teacher.device),
+        environment={**describe_environment(teacher.device), "batch_size": str(config.batch_size)},
     )
 
 

@@ -8,6 +8,7 @@ KdCacheError
 └── StoreError         a path that is not a readable store
     ├── StoreMismatch    a store of something else than what was asked for
     ├── StoreIncomplete  a store whose dump has not finished
+    ├── StoreBusy        a store that another process writes to, reads or removes
     ├── StoreDamaged     bytes that are not the ones that were written
     └── PixelMismatch    a student's view that is not the picture that the teacher saw
 
@@ -48,6 +49,10 @@ class StoreMismatch(StoreError):
 
 class StoreIncomplete(StoreError):
     """A store whose dump has not finished."""
+
+
+class StoreBusy(StoreError):
+    """A store that another process writes to, reads or removes."""
 
 
 class StoreDamaged(StoreError):

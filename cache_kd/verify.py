@@ -77,7 +77,7 @@ def verify(
         KdCacheError: the store, its images or its teacher cannot be opened, or are others.
     """
     progress = progress or Silent()
-    reader = Reader.open(path, partial=True)
+    reader = Reader.examine(path)
     manifest = reader.manifest
     faults = reader.check(deep=deep)
     if faults:

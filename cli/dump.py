@@ -44,6 +44,11 @@ from cache_kd.cli.options import (
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
 @click.option("--codec", default=None, help="float16 (default) or float32.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Images per forward pass.  [default: 256]")
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="For another dump that writes to this store, or stop at once.  [default: wait]",
+)
 @workers_option
 @render_option
 @device_option

@@ -17,6 +17,7 @@ from cache_kd.cli.methods import methods
 from cache_kd.cli.recipes import recipes
 from cache_kd.cli.train import train
 from cache_kd.cli.verify import verify
+from cache_kd.cli.repair import repair
 from cache_kd.errors import KdCacheError, PixelDrift
 
 
@@ -59,6 +60,7 @@ def _after_stop(ctx: click.Context) -> str:
     }
     name = ctx.invoked_subcommand or ""
     return f"{kept[name]}{_again(ctx)} to go on." if name in kept else "Nothing was changed."
+        "repair": "What was redone is kept; ",
 
 
 def _again(ctx: click.Context) -> str:
@@ -76,5 +78,5 @@ def main() -> None:
     """
 
 
-for command in (dump, train, info, ls, look, verify, methods, recipes, demo):
+for command in (dump, train, info, ls, look, verify, repair, methods, recipes, demo):
     main.add_command(command)

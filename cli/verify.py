@@ -75,9 +75,7 @@ def _words(path: Path, result: object) -> str:
         )
     if result.faults:
         lines = "\n".join(f"  {fault}" for fault in result.faults)
-        return (
-            f"{path} does NOT hold:\n{lines}\n  Delete these files and run the same dump again: only they are redone."
-        )
+        return f"{path} does NOT hold:\n{lines}\n  kdcache repair {path} redoes just these."
     lines = []
     if result.witnesses is not None and result.witnesses.kind != "exact":
         lines.append(f"Pixels: {result.witnesses.kind}, {result.witnesses}")

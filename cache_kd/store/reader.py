@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomplete
 from cache_kd.store.arrays import StoredArray, digest_array, label_array, logit_arrays, metadata_fault, metadata_files
 from cache_kd.store.codec import Codec, make_codec
-from cache_kd.store.manifest import LOCK, ROOT_FILE, Manifest, read_manifest
+from cache_kd.store.damage import find_damage
+from cache_kd.store.manifest import Manifest, read_manifest
 from cache_kd.store.record import (
     Piece,
     find_fault,
@@ -56,6 +57,21 @@ class Reader:
 
     @classmethod
     def open(cls, path: Path, *, partial: bool = False) -> "Reader":
+    @classmethod
+    def examine(cls, path: Path) -> "Reader":
+        """Open whatever stands below a good manifest at `path`, to check or mend it.
+
+        Raises:
+            StoreError: there is no store, or a newer release wrote it.
+            StoreDamaged: its manifest is not the one that was written.
+        """
+        manifest = read_manifest(path)
+        try:
+            make_codec(manifest.codec)
+        except ConfigError as fault:
+            raise StoreError(f"{path} was written with another release: {fault} Upgrade cache_kd.") from None
+        return cls(path, manifest)
+
         """Open the store at `path` and look at every file's size.
 
         Args:
@@ -67,16 +83,11 @@ class Reader:
             StoreIncomplete: its dump has not finished.
             StoreDamaged: the metadata of an array, or the size of a file, is not what was written.
         """
-        manifest = read_manifest(path)
-        try:
-            make_codec(manifest.codec)
-        except ConfigError as fault:
-            raise StoreError(f"{path} was written with another release: {fault} Upgrade cache_kd.") from None
-        reader = cls(path, manifest)
-        if faults := list(_metadata_faults(path, manifest)):
+        reader = cls.examine(path)
+        if faults := list(_metadata_faults(path, reader.manifest)):
             raise _damaged(path, faults[0])
         if not partial:
-            reader._require(list(pieces(manifest)))
+            reader._require(list(pieces(reader.manifest)))
         return reader
 
     @property
@@ -148,13 +159,7 @@ class Reader:
         Args:
             deep: read every byte and compare checksums; else only sizes.
         """
-        faults = list(_metadata_faults(self.path, self.manifest))
-        for piece in pieces(self.manifest):
-            if not is_recorded(self.path, piece):
-                faults.append(f"{piece.title}: not written (no {self.path / piece.record})")
-            elif fault := find_fault(self.path, self.manifest.store_id, piece, deep=deep):
-                faults.append(f"{piece.title}: {fault}")
-        return faults + [f"{file} does not belong to this store" for file in self._foreign()]
+        return find_damage(self.path, self.manifest, deep=deep).sentences
 
     def _checked_shards(self, part: str, view: int) -> Iterator[tuple[Piece, slice]]:
         """Each shard of one view, after all its bytes were compared with its record."""
@@ -196,13 +201,6 @@ class Reader:
             f"finished shards are kept: {self.manifest.dump_command(self.path)}"
         )
 
-    def _foreign(self) -> list[Path]:
-        known = {ROOT_FILE, LOCK, *metadata_files(self.manifest)}
-        for piece in pieces(self.manifest):
-            known |= {piece.record, *piece.files}
-        files = (file for file in sorted(self.path.rglob("*")) if not file.is_dir())
-        return [file for file in files if file.relative_to(self.path).as_posix() not in known]
-
 
 def _metadata_faults(path: Path, manifest: Manifest) -> Iterator[str]:
     for file, expected in metadata_files(manifest).items():
@@ -212,6 +210,5 @@ def _metadata_faults(path: Path, manifest: Manifest) -> Iterator[str]:
 
 def _damaged(path: Path, what: str) -> StoreDamaged:
     return StoreDamaged(
-        f"{what}. `kdcache verify {path} --deep` names every such file; delete them and run the same dump again: "
-        "only their shards are redone."
+        f"{what}. `kdcache verify {path} --deep` names every such file, `kdcache repair {path}` redoes them."
     )

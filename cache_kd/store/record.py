@@ -118,6 +118,14 @@ def is_recorded(store: Path, piece: Piece) -> bool:
     return (store / piece.record).exists()
 
 
+def read_record(store: Path, piece: Piece) -> Record | None:
+    """What the record of `piece` says; None where there is none that can be read."""
+    try:
+        return Record.model_validate_json((store / piece.record).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
 def unfinished(store: Path, manifest: Manifest) -> list[Piece]:
     """What has no record, or one that the sizes of its files do not bear out; in the order of writing."""
     return [

@@ -10,7 +10,6 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from cache_kd.errors import ModelError, StoreError, StoreMismatch
@@ -26,10 +25,13 @@ from cache_kd.store.arrays import (
 from cache_kd.store.codec import make_codec
 from cache_kd.store.disk import mending
 from cache_kd.store.layout import Shard
+from cache_kd.store.locks import writing
 from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest, differences, read_manifest, root_file
 from cache_kd.store.record import (
     FOLDER,
     Piece,
+    find_fault,
+    is_recorded,
     label_piece,
     shard_piece,
     unfinished,
@@ -78,8 +80,8 @@ class Writer:
         Raises:
             StoreMismatch: `path` holds a store of something else; both sides of every difference are named.
             StoreDamaged: its manifest is damaged.
-            StoreError: `path` is something else than a store, is being written to by another process, or cannot
-                be written to.
+            StoreBusy: another process is writing to it.
+            StoreError: `path` is something else than a store, or cannot be written to.
         """
         with mending(path), ExitStack() as lock:
             if _is_store(path):
@@ -90,7 +92,7 @@ class Writer:
                 _refuse_foreign(path)
                 path.mkdir(parents=True, exist_ok=True)
                 sync_folder(path.parent)
-            _acquire(path, lock)
+            lock.enter_context(writing(path))
             # another process may have begun or finished the store before the lock was ours
             if _is_store(path):
                 before = _fitting(path, manifest)
@@ -102,6 +104,33 @@ class Writer:
             pending = unfinished(path, stored)
             _discard(path, pending)
             return cls(path, stored, pending, lock.pop_all())
+
+    @classmethod
+    def reopen(cls, path: Path, suspects: Iterable[Piece]) -> "Writer":
+        """Open the store at `path` to write some of its pieces again, and mend the metadata of its arrays.
+
+        Args:
+            path: of the store.
+            suspects: what may be missing or damaged; of these, whatever bears out its record is left as it is.
+
+        Raises:
+            StoreDamaged: its manifest is damaged.
+            StoreBusy: another process is writing to it.
+            StoreError: there is no store, or it cannot be written to.
+        """
+        with mending(path), ExitStack() as lock:
+            manifest = read_manifest(path)
+            lock.enter_context(writing(path))
+            (path / FOLDER).mkdir(exist_ok=True)
+            _write_metadata(path, manifest)
+            _clear_temporaries(path)
+            faulty = [
+                piece
+                for piece in suspects
+                if not is_recorded(path, piece) or find_fault(path, manifest.store_id, piece, deep=True)
+            ]
+            _discard(path, faulty)
+            return cls(path, manifest, faulty, lock.pop_all())
 
     def __enter__(self) -> "Writer":
         """The writer itself."""
@@ -241,25 +270,16 @@ def _refuse_foreign(path: Path) -> None:
     """Refuse a path that holds anything which an abandoned creation of ours does not explain."""
     if path.exists() and not path.is_dir():
         raise StoreError(f"{path} is a file; a store is a folder. Pass another --store.")
-    if not path.exists() or (path / CREATING).exists():
+    if not path.exists():
         return
     ours = {LOCK, f".{CREATING}.tmp"}
     others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
-    if others:
+    # asked last: another dump may have begun meanwhile, and its mark stands until its manifest does
+    if others and not (path / CREATING).exists() and not _is_store(path):
         raise StoreError(
             f"{path} is not a store and not empty (it has {', '.join(others[:3])}{', …' if others[3:] else ''}); "
             "nothing there was touched. Pass another --store, or empty the folder yourself."
         )
-
-
-def _acquire(path: Path, lock: ExitStack) -> None:
-    try:
-        lock.enter_context(FileLock(path / LOCK, timeout=0))
-    except Timeout:
-        raise StoreError(
-            f"{path}: another process is writing to this store. Wait until it has finished, or end it; "
-            "then run the same command again: finished shards are kept."
-        ) from None
 
 
 def _create(path: Path, manifest: Manifest) -> Manifest:

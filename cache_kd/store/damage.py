@@ -1,0 +1,71 @@
+"""What of a store's files is missing, torn, flipped or foreign, by comparing all of them with manifest and records."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache_kd.store.arrays import metadata_fault, metadata_files
+from cache_kd.store.manifest import LOCK, ROOT_FILE, Manifest
+from cache_kd.store.record import Piece, find_fault, is_recorded, pieces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damage:
+    """Everything about a store that is not as it should be.
+
+    Attributes:
+        path: of the store.
+        metadata: the metadata files of groups and arrays that do not say what they have to, and why.
+        pieces: shards, labels and witnesses that are not written, or not what was written, and why.
+        foreign: files that do not belong to the store, below it.
+    """
+
+    path: Path
+    metadata: dict[str, str]
+    pieces: tuple[tuple[Piece, str], ...]
+    foreign: tuple[str, ...]
+
+    @property
+    def sentences(self) -> list[str]:
+        """One for each fault, with the file in it."""
+        return [
+            *(f"{self.path / file} {why}" for file, why in self.metadata.items()),
+            *(f"{piece.title}: {why}" for piece, why in self.pieces),
+            *(f"{self.path / file} does not belong to this store" for file in self.foreign),
+        ]
+
+
+def find_damage(path: Path, manifest: Manifest, *, deep: bool = False) -> Damage:
+    """Look at every file of the store at `path`.
+
+    Args:
+        path: of the store.
+        manifest: as it stands there.
+        deep: read every byte and compare checksums, 1.7 GB a second on one core; else only sizes.
+    """
+    metadata = {
+        file: fault
+        for file, content in metadata_files(manifest).items()
+        if (fault := metadata_fault(path, file, content))
+    }
+    faulty = tuple(
+        (piece, fault) for piece in pieces(manifest) if (fault := _piece_fault(path, manifest, piece, deep=deep))
+    )
+    own = own_files(manifest)
+    # a link to a folder is no file of ours whatever stands behind it
+    files = (file for file in sorted(path.rglob("*")) if file.is_symlink() or not file.is_dir())
+    below = (file.relative_to(path).as_posix() for file in files)
+    return Damage(path=path, metadata=metadata, pieces=faulty, foreign=tuple(file for file in below if file not in own))
+
+
+def own_files(manifest: Manifest) -> set[str]:
+    """Every file that a store may have, below it."""
+    own = {ROOT_FILE, LOCK, *metadata_files(manifest)}
+    for piece in pieces(manifest):
+        own |= {piece.record, *piece.files}
+    return own
+
+
+def _piece_fault(path: Path, manifest: Manifest, piece: Piece, *, deep: bool) -> str | None:
+    if not is_recorded(path, piece):
+        return f"not written (no {path / piece.record})"
+    return find_fault(path, manifest.store_id, piece, deep=deep)
