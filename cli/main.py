@@ -10,14 +10,16 @@ import click
 from cache_kd import __version__
 from cache_kd.cli.demo import demo
 from cache_kd.cli.dump import dump
+from cache_kd.cli.export import export
+from cache_kd.cli.import_ import import_
 from cache_kd.cli.info import info
 from cache_kd.cli.look import look
 from cache_kd.cli.ls import ls
 from cache_kd.cli.methods import methods
 from cache_kd.cli.recipes import recipes
+from cache_kd.cli.repair import repair
 from cache_kd.cli.train import train
 from cache_kd.cli.verify import verify
-from cache_kd.cli.repair import repair
 from cache_kd.errors import KdCacheError, PixelDrift
 
 
@@ -56,11 +58,12 @@ def _after_stop(ctx: click.Context) -> str:
     kept = {
         "dump": "Finished shards are kept; ",
         "train": "Finished epochs are kept; ",
+        "import": "Finished shards are kept; ",
         "demo": "Finished steps are kept; ",
+        "repair": "What was redone is kept; ",
     }
     name = ctx.invoked_subcommand or ""
     return f"{kept[name]}{_again(ctx)} to go on." if name in kept else "Nothing was changed."
-        "repair": "What was redone is kept; ",
 
 
 def _again(ctx: click.Context) -> str:
@@ -78,5 +81,5 @@ def main() -> None:
     """
 
 
-for command in (dump, train, info, ls, look, verify, repair, methods, recipes, demo):
+for command in (dump, train, info, ls, look, verify, repair, methods, recipes, export, import_, demo):
     main.add_command(command)

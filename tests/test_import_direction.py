@@ -15,7 +15,7 @@ FLOORS = (
     GROUND,
     WINGS,
     {"methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets",
-     "order", "view_schedule"},
+     "order", "view_schedule", "exchange"},
     {"asking", "stream", "waiting", "witness", "composition", "description", "look_page",
      "recipe_description", "sheet_picture"},
     {"opened", "inspection", "objective"},

@@ -217,10 +217,8 @@ def differences(stored: Manifest, asked: Manifest) -> list[Difference]:
 
 
 def root_file(manifest: Manifest) -> bytes:
-    """The content of the root group's file: Zarr's own words, and the manifest with its digest."""
-    content = manifest.model_dump(mode="json")
-    attributes = {ATTRIBUTE: {**content, "digest": _digest(content)}}
-    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    """The content of the root group's file: Zarr's own words, and the sealed manifest."""
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {ATTRIBUTE: seal(manifest)}}
     return json.dumps(group, indent=2, allow_nan=False).encode()
 
 
@@ -233,26 +231,42 @@ def read_manifest(path: Path) -> Manifest:
         StoreDamaged: the manifest is not the one that was written.
     """
     found = _read_attribute(path)
-    version = found.get("version")
+    try:
+        return unseal(found, path)
+    except ConfigError as fault:
+        raise _damaged(path, str(fault)) from None
+
+
+def seal(manifest: Manifest) -> dict[str, Any]:
+    """A manifest as JSON that can be stored anywhere: its fields, and a digest of them."""
+    content = manifest.model_dump(mode="json")
+    return {**content, "digest": _digest(content)}
+
+
+def unseal(sealed: Mapping[str, Any], origin: Path) -> Manifest:
+    """The manifest that `seal` made into `sealed`, which was found in `origin`.
+
+    Raises:
+        StoreError: a newer or a much older release sealed it.
+        ConfigError: it is not what was sealed.
+    """
+    version = sealed.get("version")
     if isinstance(version, int) and version > VERSION:
         raise StoreError(
-            f"{path} is a store of version {version}; this release reads version {VERSION}. "
+            f"{origin} is a store of version {version}; this release reads version {VERSION}. "
             "Upgrade with: pip install --upgrade cache_kd."
         )
     if isinstance(version, int) and version < VERSION:
         raise StoreError(
-            f"{path} is a store of version {version}, made before stores kept pixels to prove their views by. "
+            f"{origin} is a store of version {version}, made before stores kept pixels to prove their views by. "
             "Dump again to another --store."
         )
-    digest = found.pop("digest", None)
-    if digest != _digest(found):
-        raise _damaged(path, "its digest does not match its content")
-    try:
-        manifest = build(Manifest, found)
-    except ConfigError as fault:
-        raise _damaged(path, str(fault)) from None
+    content = {name: value for name, value in sealed.items() if name != "digest"}
+    if sealed.get("digest") != _digest(content):
+        raise ConfigError("its digest does not match its content")
+    manifest = build(Manifest, content)
     if manifest.store_id != _store_id(manifest):
-        raise _damaged(path, f"the id {manifest.store_id} is not the one of its content, {_store_id(manifest)}")
+        raise ConfigError(f"the id {manifest.store_id} is not the one of its content, {_store_id(manifest)}")
     return manifest
 
 

@@ -12,6 +12,7 @@ from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomple
 from cache_kd.store.arrays import StoredArray, digest_array, label_array, logit_arrays, metadata_fault, metadata_files
 from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.damage import find_damage
+from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, read_manifest
 from cache_kd.store.record import (
     Piece,
@@ -152,6 +153,19 @@ class Reader:
             for name, array in arrays.items():
                 encoded[name][rows] = self._read(piece, array, (number, rows))
         return StoredView(make_codec(self.manifest.codec), encoded)
+
+    def shard(self, shard: Shard) -> tuple[dict[str, NDArray[Any]], Digests]:
+        """One shard as it is stored, checked: the codec's arrays [rows, width] by their names, and the digests.
+
+        Raises:
+            StoreIncomplete: it is not written yet.
+            StoreDamaged: a file is not what was written.
+        """
+        piece, place = shard_piece(self.manifest, shard), (shard.view, slice(shard.start, shard.stop))
+        self._require([piece], deep=True)
+        arrays = logit_arrays(self.manifest, shard.part)
+        encoded = {name: self._read(piece, array, place) for name, array in arrays.items()}
+        return encoded, self._read(piece, digest_array(self.manifest, shard.part), place)
 
     def check(self, *, deep: bool = False) -> list[str]:
         """Every missing, torn, flipped or foreign file, one sentence each.

@@ -22,7 +22,7 @@ from cache_kd.store.arrays import (
     metadata_fault,
     metadata_files,
 )
-from cache_kd.store.codec import make_codec
+from cache_kd.store.codec import Encoded, make_codec
 from cache_kd.store.disk import mending
 from cache_kd.store.layout import Shard
 from cache_kd.store.locks import writing
@@ -168,11 +168,24 @@ class Writer:
             StoreError: the disk is full or cannot be written to; the shard stays pending.
         """
         assert logits.shape == (shard.rows, self.manifest.classes)
-        assert digests.shape == (shard.rows,)
         try:
             encoded = self._codec.encode(logits)
         except ModelError as fault:
             raise ModelError(f"{shard}: {fault} Finished shards are kept.") from None
+        self.write_encoded(shard, encoded, digests)
+
+    def write_encoded(self, shard: Shard, encoded: Encoded, digests: Digests) -> None:
+        """Write one whole shard of logits that this store's codec has encoded already, as `write` does.
+
+        Args:
+            shard: one of `pending()`.
+            encoded: the codec's arrays by their names, each [rows, width].
+            digests: of the pixels that the teacher saw, one per row.
+
+        Raises:
+            StoreError: the disk is full or cannot be written to; the shard stays pending.
+        """
+        assert digests.shape == (shard.rows,)
         arrays = logit_arrays(self.manifest, shard.part)
         rows = slice(shard.start, shard.stop)
         writes = [(array, (shard.view, rows), encoded[name]) for name, array in arrays.items()]
