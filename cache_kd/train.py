@@ -164,6 +164,7 @@ def _check_views(config: TrainConfig, objective: Objective, material: Material) 
         )
     if objective.method is not None and material.recipe.pairs(config.seed, len(material.source), 0) is not None:
         refuse_mixed(objective.method, material.source.classes)
+    _order(config, material, epoch=0, view=0)  # refuses a window that would part mixing partners
 
 
 def _teacher_logits(

@@ -9,13 +9,13 @@ from cache_kd.outside import is_outside
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Every text in nested JSON, keys left out.
+    """Every word in nested JSON, keys left out; a recipe's words may be joined by +.
 
-    >>> list(texts_of({"name": "chain", "base": {"function": "own:crop"}, "steps": ["erasing", 3]}))
-    ['chain', 'own:crop', 'erasing']
+    >>> list(texts_of({"name": "chain", "base": {"function": "own:crop"}, "steps": ["own:flip+erasing", 3]}))
+    ['chain', 'own:crop', 'own:flip', 'erasing']
     """
     if isinstance(value, str):
-        yield value
+        yield from value.split("+")
     elif isinstance(value, Mapping | Sequence):
         for inner in value.values() if isinstance(value, Mapping) else value:
             yield from texts_of(inner)

@@ -92,7 +92,7 @@ def test_words_begin_with_a_recipe(words):
         ("cifar+mixup+cutout", r"mixing comes last; write cifar\+cutout\+mixup\."),
         ("cifar+rrc", "'cifar' and 'rrc' both make views"),
         ("cifar+mixup+mixup", "'mixup' stands there twice"),
-        ('{"name": "rrc"', "is not valid JSON: .* at character 15"),
+        ('{"name": "rrc"', "is not valid JSON. In a shell, put it into single quotes"),
         ({"nam": "rrc"}, r"""described by its name and its knobs, as \{"name": …\}; found only nam"""),
         ({"name": "chain", "base": "cifar", "steps": "cutout"}, "steps: .*'cutout'"),
     ],

@@ -140,10 +140,11 @@ def test_a_transform_of_ones_own_is_imported_only_when_trusted(kinds, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_crafted_manifest_imports_nothing(kinds):
+# without its digest of the code a recipe looks for the code when it is made; so do words
+@pytest.mark.parametrize("base", [{"name": "replay", "function": OWN, "code": ""}, OWN, f"{OWN}+cutout"])
+def test_a_crafted_manifest_imports_nothing(kinds, base):
     sys.modules.pop("own_view", None)
-    # without its digest of the code a recipe looks for the code when it is made
-    within = {"name": "mixed", "mixup": 1.0, "base": {"name": "replay", "function": OWN, "code": ""}}
+    within = {"name": "mixed", "mixup": 1.0, "base": base}
     crafted = read_manifest(kinds / "own").model_copy(update={"recipe": within})
     with pytest.raises(ConfigError, match=f"--trust {OWN}"):
         open_stored_recipe(crafted, path=kinds / "own")

@@ -1,7 +1,6 @@
 # mypy: disable-error-code="type-abstract"
 """Recipes and steps by name: each stands in the file of its name, and words joined by + are a chain."""
 
-import json
 import pkgutil
 from collections.abc import Iterator, Mapping
 from importlib import import_module
@@ -91,7 +90,10 @@ def step_kind(name: str) -> type[Step]:
 
 def _from_words(words: str) -> Recipe:
     if words.startswith("{"):
-        return make_recipe(_from_json(words))
+        raise ConfigError(
+            f"--recipe {words} is not valid JSON. In a shell, put it into single quotes; in TOML or Python, give a "
+            "mapping instead of text."
+        )
     first, *others = words.split("+")
     steps = [word for word in others if word not in MIXES]
     mixes = [word for word in others if word in MIXES]
@@ -123,16 +125,6 @@ def _check_order(words: str, first: str, steps: list[str], mixes: list[str]) -> 
         raise ConfigError(f"--recipe {words}: mixing comes last; write {'+'.join([first, *steps, *mixes])}.")
     if len(set(mixes)) < len(mixes):
         raise ConfigError(f"--recipe {words}: {mixes[0]!r} stands there twice; a view is mixed once.")
-
-
-def _from_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as fault:
-        raise ConfigError(
-            f"--recipe {text} is not valid JSON: {fault.msg} at character {fault.pos + 1}. "
-            "In a shell, put it into single quotes."
-        ) from None
 
 
 def _one(spec: Mapping[str, Any], base: type[Some], package: str, noun: str) -> Some:
