@@ -57,8 +57,6 @@ class Reader:
     _digests: dict[tuple[str, int], Digests] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def open(cls, path: Path, *, partial: bool = False) -> "Reader":
-    @classmethod
     def examine(cls, path: Path) -> "Reader":
         """Open whatever stands below a good manifest at `path`, to check or mend it.
 
@@ -73,6 +71,8 @@ class Reader:
             raise StoreError(f"{path} was written with another release: {fault} Upgrade cache_kd.") from None
         return cls(path, manifest)
 
+    @classmethod
+    def open(cls, path: Path, *, partial: bool = False) -> "Reader":
         """Open the store at `path` and look at every file's size.
 
         Args:
