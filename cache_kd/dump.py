@@ -9,6 +9,7 @@ from pydantic import Field
 from cache_kd.asking import ask
 from cache_kd.config import Config
 from cache_kd.device import DeviceName, Precision, describe_environment, resolve_device
+from cache_kd.files import lasting_place
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import RenderOn, open_renderer
@@ -139,7 +140,10 @@ def _manifest(config: DumpConfig, sources: dict[str, Source], recipe: Recipe, te
         classes=train.classes,
         class_names=train.class_names,
         channels=train.channels,
-        source_spec={"data": config.data if config.root else _place(config.data), "root": _place(config.root)},
+        source_spec={
+            "data": config.data if config.root else lasting_place(config.data),
+            "root": lasting_place(config.root),
+        },
         **_decoded(config, sources),
         recipe=recipe.to_json(),
         seed=config.seed,
@@ -165,11 +169,6 @@ def _decoded(config: DumpConfig, sources: dict[str, Source]) -> dict[str, Any]:
         "decode": how.model_dump(mode="json"),
         "skipped": {part: source.spec.skipped for part, source in sources.items() if source.spec.skipped},
     }
-
-
-def _place(name: str | None) -> str | None:
-    """A path that means the same from every working directory; other names as they are."""
-    return str(Path(name).resolve()) if name is not None and Path(name).exists() else name
 
 
 def _announcement(config: DumpConfig, manifest: Manifest, sources: dict[str, Source], pending: list[Shard]) -> str:

@@ -13,6 +13,7 @@ KdCacheError
     └── PixelMismatch    a student's view that is not the picture that the teacher saw
 
 PixelDrift             a warning: the pictures are a rounding away from the ones that the teacher saw
+UnprovenAlignment      a warning: nobody can prove which pictures the teacher of imported logits saw
 """
 
 import difflib
@@ -65,6 +66,10 @@ class PixelMismatch(StoreError):
 
 class PixelDrift(UserWarning):
     """The pictures here are a rounding away from the ones that the teacher saw."""
+
+
+class UnprovenAlignment(UserWarning):
+    """Nobody can prove which pictures the teacher of imported logits saw."""
 
 
 def did_you_mean(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and places that mean the same from everywhere."""
 
 import os
 from pathlib import Path
@@ -13,6 +13,11 @@ def write_whole(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def lasting_place(name: str | None) -> str | None:
+    """The absolute path of what is there by this name, so that it means the same from everywhere; else the name."""
+    return str(Path(name).resolve()) if name is not None and Path(name).exists() else name
 
 
 def sync_folder(folder: Path) -> None:

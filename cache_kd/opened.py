@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from cache_kd.config import build
 from cache_kd.device import describe_environment
-from cache_kd.errors import ConfigError, ModelError, PixelDrift, SourceError, StoreMismatch
+from cache_kd.errors import ConfigError, ModelError, PixelDrift, SourceError, StoreMismatch, UnprovenAlignment
 from cache_kd.models.normalise import Normalise
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.order import EpochOrder
@@ -47,6 +47,16 @@ class OpenStore:
     reader: Reader
     source: Source
     recipe: Recipe
+
+    def __post_init__(self) -> None:
+        """Warn of logits that were imported."""
+        if self.manifest.alignment == "unproven":
+            warnings.warn(
+                f"{self.reader.path} holds imported logits: nobody can prove that their teacher saw the pictures that "
+                f"are rendered here. `kdcache verify {self.reader.path} --checkpoint WEIGHTS` asks a teacher.",
+                UnprovenAlignment,
+                stacklevel=3,
+            )
 
     @property
     def manifest(self) -> Manifest:
@@ -309,9 +319,17 @@ def open_stored_source(
 
 
 def open_stored_teacher(
-    manifest: Manifest, *, checkpoint: Path | None, device: torch.device, trust: Sequence[str] = (), path: Path
+    manifest: Manifest,
+    *,
+    checkpoint: Path | None,
+    device: torch.device,
+    trust: Sequence[str] = (),
+    path: Path,
+    supposed: bool = False,
 ) -> Teacher:
     """The teacher that a manifest names, its weights compared with the stored fingerprint.
+
+    Of the teacher of imported logits no fingerprint is known.
 
     Args:
         manifest: of the store.
@@ -319,12 +337,19 @@ def open_stored_teacher(
         device: where it runs.
         trust: functions named by the store that may be imported.
         path: of the store.
+        supposed: for imported logits, take the weights of `checkpoint` as the teacher's, to compare the logits of both.
 
     Raises:
         ConfigError: a function builds it that is not trusted.
-        ModelError: the weights are missing, do not fit, or are others.
+        ModelError: the weights are missing, do not fit, are others, or are not known.
     """
     stored = manifest.teacher
+    unknown = manifest.alignment == "unproven"
+    if unknown and not (supposed and checkpoint):
+        raise ModelError(
+            f"{path} holds imported logits, and does not know the weights that made them. "
+            f"`kdcache verify {path} --checkpoint WEIGHTS` compares them with a teacher's; to redo rows, import again."
+        )
     demand_trust(path, [stored.name], trust)
     weights = checkpoint or Path(stored.checkpoint)
     teacher = load_teacher(
@@ -336,7 +361,7 @@ def open_stored_teacher(
         precision=stored.precision,
         normalise=dict(stored.normalise),
     )
-    if teacher.fingerprint != stored.fingerprint:
+    if teacher.fingerprint != stored.fingerprint and not unknown:
         raise ModelError(
             f"{weights} has weights {teacher.fingerprint}; the store was dumped from {stored.fingerprint}. "
             "Pass --checkpoint with the weights of the dump."

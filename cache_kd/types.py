@@ -8,6 +8,7 @@ from torch import Tensor
 # torch, in the loss
 Logits = Float[Tensor, "batch classes"]  # raw, before any softmax or temperature
 Pull = Float[Tensor, "batch classes"]  # minus the gradient of a loss with respect to the student's logits
+ViewedLogits = Float[Tensor, "views samples classes"]  # of each view of each sample, as a file holds them
 TeacherLogits = Float[Tensor, "teachers batch classes"]  # of several teachers over the same views
 Labels = Int64[Tensor, "batch"]  # class index of each sample, 0 <= label < classes
 MixedLabels = Float[Tensor, "batch classes"]  # a probability for each class: labels of mixed or smoothed samples

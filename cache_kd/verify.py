@@ -88,7 +88,7 @@ def verify(
         for part in manifest.parts
     }
     teacher = open_stored_teacher(
-        manifest, checkpoint=checkpoint, device=resolve_device(device), trust=trust, path=path
+        manifest, checkpoint=checkpoint, device=resolve_device(device), trust=trust, path=path, supposed=True
     )
     rendering = Rendering(sources=sources, recipe=recipe, seed=manifest.seed)
     witnesses = compare(reader, rendering, witness_views(manifest))

@@ -8,7 +8,7 @@ import click
 from cache_kd.cli.options import json_option
 
 if TYPE_CHECKING:
-    from cache_kd.store.manifest import StoredSource
+    from cache_kd.store.manifest import Manifest, StoredSource
 
 
 @click.command()
@@ -49,11 +49,19 @@ def info(path: Path, as_json: bool) -> None:
         ("source", f"{manifest.source.spec['data']}, fingerprint {manifest.parts['train'].fingerprint}"),
         *_decoding(manifest.source),
         ("codec", f"{manifest.codec['name']}, {size(seen.bytes)} on disk, {seen.bytes_per_view:.1f} bytes per view"),
+        *_alignment(manifest),
         ("witnesses", f"{witnesses} train views are kept as pixels, to prove the others by"),
         ("dumped with", ", ".join(f"{name} {value}" for name, value in manifest.environment.items())),
         ("created", manifest.created),
     ]
     print_pairs("", pairs)
+
+
+def _alignment(manifest: "Manifest") -> list[tuple[str, str]]:
+    """What imported logits cannot prove."""
+    if manifest.alignment == "proven":
+        return []
+    return [("alignment", "unproven: imported logits; digests and witnesses are of what was rendered then")]
 
 
 def _decoding(source: "StoredSource") -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from cache_kd.cli.recipes import recipes
 from cache_kd.cli.repair import repair
 from cache_kd.cli.train import train
 from cache_kd.cli.verify import verify
-from cache_kd.errors import KdCacheError, PixelDrift
+from cache_kd.errors import KdCacheError, PixelDrift, UnprovenAlignment
 
 
 class Commands(click.Group):
@@ -29,7 +29,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            with _drift_in_words():
+            with _warnings_in_words():
                 return super().invoke(ctx)
         except KdCacheError as error:
             raise click.ClickException(str(error)) from error
@@ -38,14 +38,16 @@ class Commands(click.Group):
 
 
 @contextmanager
-def _drift_in_words() -> Iterator[None]:
-    """Say what a `PixelDrift` says, without the line of code that other warnings are shown with."""
+def _warnings_in_words() -> Iterator[None]:
+    """Say what our own warnings say, without the line of code that other warnings are shown with."""
+    ours = (PixelDrift, UnprovenAlignment)
     with warnings.catch_warnings():
-        warnings.simplefilter("always", PixelDrift)
+        for kind in ours:
+            warnings.simplefilter("always", kind)
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, PixelDrift):
+            if issubclass(category, ours):
                 click.echo(f"Warning: {message}", err=True)
             else:
                 usual(message, category, *place, **more)

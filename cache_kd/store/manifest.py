@@ -22,6 +22,10 @@ ROOT_FILE = "zarr.json"  # of the root group; its presence with a manifest is wh
 CREATING = "creating.json"  # stands in the folder from before the first array until after the manifest
 LOCK = "writing.lock"  # held while a dump writes; the file may stay, only the lock on it counts
 
+# proven: the store's own dump showed its teacher the pixels that the digests are of; unproven: the logits were made
+# elsewhere, and the digests are of what the recipe rendered when they were imported
+Alignment = Literal["proven", "unproven"]
+
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
@@ -90,6 +94,7 @@ class Manifest(Config):
     seed: int
     teacher: StoredTeacher
     codec: dict[str, Any]
+    alignment: Alignment = "proven"
     environment: dict[str, str]  # device and library versions of the dump; informative
     created: str  # when, in UTC, ISO 8601; informative
 
@@ -109,6 +114,7 @@ class Manifest(Config):
             "seed": self.seed,
             "codec": self.codec,
             **({"decode": decode.model_dump(mode="json", exclude={"unreadable"})} if decode else {}),
+            **({"alignment": self.alignment} if self.alignment == "unproven" else {}),
         }
 
     def with_views_of(self, other: "Manifest") -> "Manifest":
@@ -121,6 +127,8 @@ class Manifest(Config):
 
     def dump_command(self, path: Path) -> str:
         """The command that dumps this store, or finishes it."""
+        if self.alignment == "unproven":
+            return f"kdcache import LOGITS --from torch|npy … --store {path}, as before"
         decode = self.source.decode
         knobs = {
             "data": self.source.spec.get("data"),
@@ -156,6 +164,7 @@ def new_manifest(
     seed: int,
     teacher: Mapping[str, Any],
     codec: Mapping[str, Any],
+    alignment: Alignment = "proven",
     environment: Mapping[str, str],
 ) -> Manifest:
     """The manifest of a store that is to be written now.
@@ -174,6 +183,7 @@ def new_manifest(
         seed: of the views.
         teacher: the fields of `StoredTeacher`.
         codec: what `Codec.to_json` gives.
+        alignment: whether the digests are of the pixels that the teacher saw.
         environment: device and library versions.
 
     Raises:
@@ -199,6 +209,7 @@ def new_manifest(
         "seed": seed,
         "teacher": dict(teacher),
         "codec": dict(codec),
+        "alignment": alignment,
         "environment": dict(environment),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

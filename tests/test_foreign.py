@@ -1,0 +1,165 @@
+"""Logits that somebody already has become a store that serves, and says what nobody can prove."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from cache_kd import open_store
+from cache_kd.errors import KdCacheError, ModelError, StoreMismatch, UnprovenAlignment
+from cache_kd.exchange.logits_file import read_logits
+from cache_kd.foreign import ForeignConfig, import_logits
+from cache_kd.store.reader import Reader
+from cache_kd.train import LiveTeacher, TrainConfig, train
+from cache_kd.verify import verify
+
+STUDENT = "resnet8x0.5"
+
+
+@pytest.fixture(scope="session")
+def logits(stores) -> np.ndarray:
+    """The teacher's own over two views, float32 [2, 512, 10]."""
+    reader = Reader.open(stores["float32"])
+    return np.stack([reader.view("train", view).rows(np.arange(512)) for view in range(2)])
+
+
+@pytest.fixture
+def config(images, logits, tmp_path):
+    """A function that makes a ForeignConfig of the teacher's logits in a file."""
+
+    def make(saved=logits, **changes) -> ForeignConfig:
+        np.save(tmp_path / "logits.npy", saved)
+        knobs = {
+            "logits": tmp_path / "logits.npy", "kind": "npy", "data": str(images), "teacher": STUDENT,
+            "normalise": "fashion-mnist", "recipe": "cifar", "codec": "float32", "store": tmp_path / "store",
+        }  # fmt: skip
+        return ForeignConfig(**(knobs | changes))
+
+    return make
+
+
+def test_the_store_gives_the_logits_back_beside_the_pixels_of_the_recipe(config, logits, stores, tmp_path):
+    result = import_logits(config())
+    assert (result.views, result.samples, result.written_rows) == (2, 512, 1024)
+    reader, dumped = Reader.open(tmp_path / "store"), Reader.open(stores["float32"])
+    assert reader.manifest.alignment == "unproven"
+    assert dumped.manifest.alignment == "proven"
+    assert list(reader.manifest.parts) == ["train"]
+    for view in range(2):
+        assert np.array_equal(reader.view("train", view).rows(np.arange(512)), logits[view])
+        assert np.array_equal(reader.digests("train", view), dumped.digests("train", view))
+        assert np.array_equal(reader.witnesses(view), dumped.witnesses(view))
+    assert np.array_equal(reader.labels("train"), dumped.labels("train"))
+    assert import_logits(config()).written_rows == 0
+
+
+def test_who_opens_it_is_warned_once_and_told_how_to_ask_a_teacher(config, tmp_path):
+    import_logits(config())
+    with pytest.warns(UnprovenAlignment, match=r"nobody can prove .*kdcache verify .*--checkpoint") as caught:
+        store = open_store(tmp_path / "store")
+    assert len(caught) == 1
+    assert len([batch for epoch in range(2) for batch in store.loader(epoch, check="all")]) == 8
+
+
+def test_a_student_trains_from_it_and_no_teacher_stands_in_for_its_own(config, tmp_path):
+    import_logits(config())
+    knobs = {"student": STUDENT, "store": tmp_path / "store", "method": "kd", "epochs": 1, "device": "cpu"}
+    with pytest.warns(UnprovenAlignment) as caught:
+        train(TrainConfig(**knobs, out=tmp_path / "run"))
+    assert len(caught) == 1
+    with pytest.warns(UnprovenAlignment), pytest.raises(ModelError, match="does not know the weights that made them"):
+        train(TrainConfig(**knobs, out=tmp_path / "live", live_teacher=LiveTeacher()))
+
+
+def test_verify_asks_the_teacher_that_is_named(config, logits, teacher_weights, tmp_path):
+    import_logits(config())
+    assert verify(tmp_path / "store", rows=40, device="cpu", checkpoint=teacher_weights).holds
+    with pytest.raises(ModelError, match="--checkpoint WEIGHTS"):
+        verify(tmp_path / "store", rows=40, device="cpu")
+    import_logits(config(logits[:, ::-1], store=tmp_path / "shuffled"))
+    found = verify(tmp_path / "shuffled", rows=40, device="cpu", checkpoint=teacher_weights)
+    assert found.largest_excess > 1
+    assert not found.holds
+
+
+def test_one_view_of_plain_images_is_the_default(config, logits, tmp_path):
+    import_logits(config(logits[0], recipe="none"))
+    manifest = Reader.open(tmp_path / "store").manifest
+    assert manifest.parts["train"].views == 1
+    assert manifest.recipe["name"] == "none"
+
+
+def test_other_logits_are_another_store(config, logits, tmp_path):
+    import_logits(config())
+    with pytest.raises(StoreMismatch, match=r"teacher\.fingerprint: stored .unknown, of the logits"):
+        import_logits(config(logits + 1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_torch_files_of_any_float_are_read(logits, tmp_path, dtype):
+    saved = torch.from_numpy(logits).to(dtype)
+    torch.save(saved, tmp_path / "logits.pt")
+    assert torch.equal(read_logits(tmp_path / "logits.pt", "torch"), saved)
+    torch.save(saved[1], tmp_path / "one.pt")
+    assert torch.equal(read_logits(tmp_path / "one.pt", "torch"), saved[1:])
+
+
+class Command:
+    """What a pickle may hold."""
+
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+def test_nothing_is_unpickled(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.array([Command()], dtype=object), allow_pickle=True)
+    torch.save({"logits": Command()}, tmp_path / "x.pt")
+    for name, kind in (("x.npy", "npy"), ("x.pt", "torch")):
+        with pytest.raises(ModelError, match=f"cannot be read as --from {kind}"):
+            read_logits(tmp_path / name, kind)
+    assert "it ran" not in capsys.readouterr().out
+
+
+def test_what_holds_no_logits_is_one_sentence(tmp_path):
+    torch.save({"logits": torch.zeros(4, 3)}, tmp_path / "dict.pt")
+    torch.save(torch.zeros(4, 3, dtype=torch.int64), tmp_path / "whole.pt")
+    torch.save(torch.randn(3).expand(10**9, 4, 3), tmp_path / "expanded.pt")
+    torch.save(torch.randn(5, 4).softmax(1).half(), tmp_path / "probabilities.pt")
+    (tmp_path / "text.pt").write_text("no tensor")
+    np.save(tmp_path / "flat.npy", np.zeros(4, np.float32))
+    np.save(tmp_path / "cut.npy", np.zeros((4, 3), np.float32))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-8])
+    with zipfile.ZipFile(tmp_path / "zip.npy", "w"):
+        pass
+    for name, words in (
+        ("dict.pt", "holds dict; expected one floating"),
+        ("whole.pt", r"holds torch.int64 \[4, 3\]"),
+        ("expanded.pt", r"claims \[1000000000, 4, 3\] logits, more than it has bytes for"),
+        ("probabilities.pt", "holds probabilities: rows that add up to 1"),
+        ("text.pt", "cannot be read as --from torch"),
+        ("nowhere.pt", "cannot be read as --from torch"),
+        ("flat.npy", r"holds torch.float32 \[4\]"),
+        ("cut.npy", "cannot be read as --from npy"),
+        ("zip.npy", "cannot be read as --from npy"),
+        ("nowhere.npy", "cannot be read as --from npy"),
+    ):
+        with pytest.raises(ModelError, match=words) as caught:
+            read_logits(tmp_path / name, "npy" if name.endswith("npy") else "torch")
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_logits_of_other_data_are_refused_before_anything_is_written(config, logits, tmp_path):
+    for saved in (logits[:, :-1], logits[..., :-1]):
+        with pytest.raises(StoreMismatch, match=r"has logits of .* row i of each view is sample i"):
+            import_logits(config(saved))
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_logit_that_is_not_finite_is_named_and_leaves_no_store(config, logits, tmp_path):
+    bad = logits.copy()
+    bad[1, 300, 4] = np.inf
+    with pytest.raises(ModelError, match=r"train view 1, samples .*row \d+, class 4: the teacher's logit is inf"):
+        import_logits(config(bad))
+    with pytest.raises(KdCacheError, match=r"kdcache import LOGITS --from torch\|npy"):
+        Reader.open(tmp_path / "store")
