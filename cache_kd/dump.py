@@ -37,7 +37,7 @@ class DumpConfig(Config):
     recipe: str | dict[str, Any] = "cifar"
     views: Annotated[int, Field(ge=1)] = 4
     seed: Annotated[int, Field(ge=0)] = 0
-    codec: str = "float16"
+    codec: str | dict[str, Any] = "float16"
     batch_size: Annotated[int, Field(ge=1)] = 256
     normalise: str | dict[str, Any] | None = None  # None: as the checkpoint says
     device: DeviceName = "auto"
@@ -182,5 +182,6 @@ def _announcement(config: DumpConfig, manifest: Manifest, sources: dict[str, Sou
     test = f" + {len(sources['test']):,} test images" if "test" in sources else ""
     return (
         f"{config.teacher} over {manifest.parts['train'].views} views x {len(sources['train']):,} images{test}: "
-        f"{rows:,} rows in {len(pending)} shards, {rows * width / 1e6:.1f} MB as {config.codec}{kept} -> {config.store}"
+        f"{rows:,} rows in {len(pending)} shards, {rows * width / 1e6:.1f} MB as {manifest.codec['name']}{kept} "
+        f"-> {config.store}"
     )

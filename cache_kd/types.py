@@ -57,3 +57,10 @@ Digests = UInt32[np.ndarray, "batch"]  # crc32 of the pixels of one view each
 Words = UInt32[np.ndarray, "batch words"]  # keyed random words, one row per sample
 Shares = Float64[np.ndarray, "batch"]  # of a whole, 0 <= share <= 1
 LogitArray = Float32[np.ndarray, "batch classes"]  # logits as a store decodes them
+
+# torch, what a codec keeps of logits
+Codes = UInt8[Tensor, "batch classes"]  # levels of a row, 0 stands for its largest logit
+PackedCodes = UInt8[Tensor, "batch packed"]  # the same as bytes that hold several, or parts of several
+Extremes = Float[Tensor, "batch 1"]  # the smallest, or the largest, logit of each row
+TopLogits = Float[Tensor, "batch top"]  # the largest logits of each row
+TopClasses = Int64[Tensor, "batch top"]  # the classes of those

@@ -42,7 +42,12 @@ from cache_kd.cli.options import (
     "--store", type=click.Path(path_type=Path), default=None, help="Folder to write; an unfinished dump there goes on."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
-@click.option("--codec", default=None, help="float16 (default) or float32.")
+@click.option(
+    "--codec",
+    default=None,
+    help="How logits are kept: float32, float16, bfloat16, uint8, packed, or JSON with knobs; see docs/stores.md."
+    "  [default: float16]",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Images per forward pass.  [default: 256]")
 @click.option(
     "--wait/--no-wait",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
@@ -43,13 +44,15 @@ class StoredArray:
         Written out here rather than left to a library, so that creating is one atomic write, every version of
         zarr makes the same file, and a reader can demand exactly this.
         """
-        checked = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+        little = {"name": "bytes", "configuration": {"endian": "little"}}
+        # a single byte has no order
+        checked = [little if np.dtype(self.dtype).itemsize > 1 else {"name": "bytes"}, {"name": "crc32c"}]
         sharded = {
             "name": "sharding_indexed",
             "configuration": {
                 "chunk_shape": list(self.chunk_shape or ()),
                 "codecs": checked,
-                "index_codecs": checked,
+                "index_codecs": [little, {"name": "crc32c"}],
                 "index_location": "end",
             },
         }
@@ -87,7 +90,7 @@ def logit_arrays(manifest: Manifest, part: str) -> dict[str, StoredArray]:
             path=f"{_folder(part)}logits/{array.name}",
             shape=(entry.views, entry.samples, array.width),
             dtype=array.dtype,
-            fill="NaN",
+            fill="NaN" if array.dtype.startswith("float") else 0,
             object_shape=(1, entry.shard_rows, array.width),
             chunk_shape=(1, entry.chunk_rows, array.width),
             dimensions=("view", "sample", "width"),

@@ -17,11 +17,15 @@ from cache_kd.errors import ConfigError, ModelError, did_you_mean
 from cache_kd.types import LogitArray, Logits
 
 Encoded = Mapping[str, NDArray[Any]]  # array name -> [rows, width]
+EncodedTensors = Mapping[str, torch.Tensor]  # the same, on any device
 Bounds = Float32[np.ndarray, "rows"]  # the largest |stored - given| of each row
 
 
 class CodecArray(NamedTuple):
-    """One array that a codec keeps; a row never written reads as NaN."""
+    """One array that a codec keeps.
+
+    Rows never written read as NaN where numbers are floats, else as 0; only a completion record tells them from others.
+    """
 
     name: str
     width: int  # numbers per row
@@ -42,20 +46,29 @@ class Codec(Config, ABC):
         """The arrays that rows of `classes` logits become."""
 
     @abstractmethod
-    def encode(self, logits: Logits) -> dict[str, NDArray[Any]]:
-        """float32 `logits` [rows, classes], on any device, as the arrays that are kept.
+    def encode_tensors(self, logits: Logits) -> EncodedTensors:
+        """float32 `logits` [rows, classes] as the arrays that are kept, on the device where they are.
 
         Raises:
             ModelError: a logit is NaN, infinite or beyond what the codec can hold; names row and class.
         """
 
     @abstractmethod
-    def decode(self, arrays: Encoded) -> LogitArray:
-        """The logits float32 [rows, classes] of encoded rows; a new array."""
+    def decode_tensors(self, arrays: EncodedTensors, classes: int) -> Logits:
+        """The logits float32 [rows, classes] of encoded rows, on their device; the same bits on every one."""
 
     @abstractmethod
     def error_bound(self, logits: Logits) -> Bounds:
         """For each row of finite `logits`, the largest |stored - given| that this codec promises."""
+
+    def encode(self, logits: Logits) -> dict[str, NDArray[Any]]:
+        """What `encode_tensors` gives, for the disk."""
+        return {name: tensor.cpu().numpy() for name, tensor in self.encode_tensors(logits).items()}
+
+    def decode(self, arrays: Encoded, classes: int) -> LogitArray:
+        """What `decode_tensors` gives of arrays from the disk; a new array."""
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return self.decode_tensors(tensors, classes).numpy()
 
     def to_json(self) -> dict[str, Any]:
         """What the manifest keeps; `make_codec` takes it back."""

@@ -141,7 +141,7 @@ class Manifest(Config):
             "recipe": canonical_json(self.recipe),
             "seed": self.seed,
             "views": self.parts["train"].views,
-            "codec": self.codec["name"],
+            "codec": canonical_json(self.codec) if self.codec.keys() - {"name", "version"} else self.codec["name"],
             "store": path,
         }
         words = (f"--{knob} {shlex.quote(str(value))}" for knob, value in knobs.items() if value is not None)

@@ -34,6 +34,7 @@ class StoredView:
 
     codec: Codec
     arrays: dict[str, NDArray[Any]]  # name -> [samples, width]
+    classes: int
 
     @property
     def nbytes(self) -> int:
@@ -42,7 +43,8 @@ class StoredView:
 
     def rows(self, samples: Samples) -> LogitArray:
         """The logits float32 [batch, classes] of any `samples`, in their order."""
-        return self.codec.decode({name: np.take(array, samples, axis=0) for name, array in self.arrays.items()})
+        picked = {name: np.take(array, samples, axis=0) for name, array in self.arrays.items()}
+        return self.codec.decode(picked, self.classes)
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class Reader:
         for piece, rows in self._checked_shards(part, number):
             for name, array in arrays.items():
                 encoded[name][rows] = self._read(piece, array, (number, rows))
-        return StoredView(make_codec(self.manifest.codec), encoded)
+        return StoredView(make_codec(self.manifest.codec), encoded, self.manifest.classes)
 
     def shard(self, shard: Shard) -> tuple[dict[str, NDArray[Any]], Digests]:
         """One shard as it is stored, checked: the codec's arrays [rows, width] by their names, and the digests.

@@ -117,7 +117,7 @@ def assert_right(teach, labels_of, witnesses_of):
                 logits, digests = teach(whole, manifest.classes)
                 stored = reader.view(name, view).rows(np.arange(part.samples))
                 assert stored.dtype == np.float32
-                assert np.array_equal(stored, codec.decode(codec.encode(logits)))
+                assert np.array_equal(stored, codec.decode(codec.encode(logits), manifest.classes))
                 assert np.array_equal(reader.digests(name, view), digests)
 
     return compare

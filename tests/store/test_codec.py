@@ -10,7 +10,13 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from cache_kd.errors import ConfigError, ModelError
 from cache_kd.store.codec import codec_names, make_codec
 
-every_codec = pytest.mark.parametrize("name", codec_names())
+# every codec as its name makes it, and what its knobs can make of it
+SPECS = [
+    *codec_names(),
+    {"name": "uint8", "top_step": 0.25},
+    {"name": "packed", "bits": 4, "exact": 3, "top_step": 1.0},
+]
+every_codec = pytest.mark.parametrize("spec", SPECS, ids=str)
 
 # up to where every codec can follow
 matrices = arrays(
@@ -20,9 +26,9 @@ matrices = arrays(
 
 @every_codec
 @given(rows=matrices)
-def test_no_logit_comes_back_further_off_than_the_bound(name, rows):
-    codec, logits = make_codec(name), torch.from_numpy(rows)
-    decoded = codec.decode(codec.encode(logits))
+def test_no_logit_comes_back_further_off_than_the_bound(spec, rows):
+    codec, logits = make_codec(spec), torch.from_numpy(rows)
+    decoded = codec.decode(codec.encode(logits), rows.shape[1])
     bound = codec.error_bound(logits)
     assert decoded.dtype == np.float32
     assert decoded.shape == rows.shape
@@ -31,8 +37,8 @@ def test_no_logit_comes_back_further_off_than_the_bound(name, rows):
 
 @every_codec
 @given(rows=matrices)
-def test_the_arrays_are_the_ones_it_names(name, rows):
-    codec = make_codec(name)
+def test_the_arrays_are_the_ones_it_names(spec, rows):
+    codec = make_codec(spec)
     encoded = codec.encode(torch.from_numpy(rows))
     named = codec.arrays(rows.shape[1])
     assert list(encoded) == [array.name for array in named]
@@ -44,61 +50,50 @@ def test_the_arrays_are_the_ones_it_names(name, rows):
 
 @every_codec
 @given(rows=matrices)
-def test_encoding_what_was_decoded_changes_nothing(name, rows):
-    codec = make_codec(name)
-    once = codec.decode(codec.encode(torch.from_numpy(rows)))
-    assert np.array_equal(codec.decode(codec.encode(torch.from_numpy(once))), once)
+def test_encoding_what_was_decoded_changes_nothing(spec, rows):
+    codec = make_codec(spec)
+    once = codec.decode(codec.encode(torch.from_numpy(rows)), rows.shape[1])
+    assert np.array_equal(codec.decode(codec.encode(torch.from_numpy(once)), rows.shape[1]), once)
 
 
 @every_codec
-def test_a_row_is_encoded_by_itself(name):
-    codec, logits = make_codec(name), torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
-    together = codec.decode(codec.encode(logits))
-    apart = [codec.decode(codec.encode(row[None])) for row in logits]
+def test_a_row_is_encoded_by_itself(spec):
+    codec, logits = make_codec(spec), torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
+    together = codec.decode(codec.encode(logits), 5)
+    apart = [codec.decode(codec.encode(row[None]), 5) for row in logits]
     assert np.array_equal(together, np.concatenate(apart))
 
 
 @every_codec
-def test_decoding_gives_an_array_of_its_own(name):
-    codec = make_codec(name)
-    encoded = codec.encode(torch.ones(2, 3))
-    codec.decode(encoded)[:] = 7
-    assert (codec.decode(encoded) == 1).all()
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_encodes_and_decodes_to_the_same_bits(spec):
+    codec, logits = make_codec(spec), 5 * torch.randn(64, 100, generator=torch.Generator().manual_seed(0))
+    here, there = codec.encode_tensors(logits), codec.encode_tensors(logits.cuda())
+    assert all(torch.equal(there[name].cpu(), here[name]) for name in here)
+    assert torch.equal(codec.decode_tensors(there, 100).cpu(), codec.decode_tensors(here, 100))
 
 
 @every_codec
-def test_the_json_gives_the_codec_back(name):
-    codec = make_codec(name)
+def test_decoding_gives_an_array_of_its_own(spec):
+    codec = make_codec(spec)
+    encoded = codec.encode(torch.ones(2, 3))
+    codec.decode(encoded, 3)[:] = 7
+    assert (codec.decode(encoded, 3) == 1).all()
+
+
+@every_codec
+def test_the_json_gives_the_codec_back(spec):
+    codec = make_codec(spec)
     assert make_codec(json.loads(json.dumps(codec.to_json()))) == codec
 
 
 @every_codec
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
-def test_what_is_not_finite_is_refused_with_its_place(name, bad):
+def test_what_is_not_finite_is_refused_with_its_place(spec, bad):
     logits = torch.zeros(4, 5)
     logits[2, 3] = bad
     with pytest.raises(ModelError, match=r"row 2, class 3: .*finite"):
-        make_codec(name).encode(logits)
-
-
-def test_float32_keeps_every_bit():
-    logits = torch.tensor([[-0.0, 1e-45, 3.4e38]])
-    encoded = make_codec("float32").encode(logits)
-    assert encoded["dense"].tobytes() == logits.numpy().tobytes()
-
-
-@pytest.mark.parametrize("value", [65504.5, 65520.0, -1e6])
-def test_float16_refuses_what_would_become_infinite(value):
-    with pytest.raises(ModelError, match=r"row 1, class 0: .*float16 holds \+-65504; use --codec float32"):
-        make_codec("float16").encode(torch.tensor([[0.0], [value]]))
-
-
-def test_float16_by_hand():
-    # 1 + 2**-11 lies halfway between two halves and goes to the even one; the bound is met exactly
-    logits = torch.tensor([[1 + 2**-11, 0.5]])
-    codec = make_codec("float16")
-    assert codec.decode(codec.encode(logits)).tolist() == [[1.0, 0.5]]
-    assert codec.error_bound(logits)[0] == pytest.approx(2**-11, rel=1e-3)
+        make_codec(spec).encode(logits)
 
 
 def test_an_unknown_codec_gets_a_guess():

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import pytest
 
@@ -101,3 +102,6 @@ def test_the_dump_command_names_everything_that_decides(describe, tmp_path):
     assert command.startswith("kdcache dump --data images.h5 --teacher resnet8 --checkpoint /weights.safetensors")
     assert "--seed 0 --views 2 --codec float32" in command
     assert command.endswith(f"--store '{tmp_path}/a store'")
+    knobs = {"name": "uint8", "top_step": 0.25, "version": 1}
+    command = describe(codec=knobs).dump_command(tmp_path)
+    assert json.loads(shlex.split(command)[shlex.split(command).index("--codec") + 1]) == knobs

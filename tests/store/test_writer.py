@@ -8,6 +8,7 @@ import torch
 import zarr
 
 from cache_kd.errors import ModelError, StoreDamaged, StoreError, StoreIncomplete, StoreMismatch
+from cache_kd.store.codec import codec_names
 from cache_kd.store.reader import Reader
 from cache_kd.store.witness import witness_rows
 from cache_kd.store.writer import Writer
@@ -17,7 +18,7 @@ class Crash(BaseException):
     """A process that is no more."""
 
 
-@pytest.mark.parametrize("codec", ["float16", "float32"])
+@pytest.mark.parametrize("codec", codec_names())
 @pytest.mark.parametrize("train", [1, 16, 100, 130])
 def test_what_is_written_comes_back(describe, write, assert_right, tmp_path, codec, train):
     write(tmp_path / "store", describe(codec=codec, train=train))

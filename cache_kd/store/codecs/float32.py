@@ -1,12 +1,11 @@
 """Every logit as the teacher gave it: 4 bytes each, no error."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cache_kd.store.codec import Bounds, Codec, CodecArray, Encoded, refuse_unfinite
-from cache_kd.types import LogitArray, Logits
+from cache_kd.store.codec import Bounds, Codec, CodecArray, EncodedTensors, refuse_unfinite
+from cache_kd.types import Logits
 
 
 class Float32(Codec):
@@ -18,14 +17,15 @@ class Float32(Codec):
         """One dense array."""
         return (CodecArray("dense", classes, "float32"),)
 
-    def encode(self, logits: Logits) -> dict[str, NDArray[Any]]:
+    def encode_tensors(self, logits: Logits) -> EncodedTensors:
         """The logits themselves."""
         refuse_unfinite(logits)
-        return {"dense": logits.cpu().numpy()}
+        return {"dense": logits}
 
-    def decode(self, arrays: Encoded) -> LogitArray:
+    def decode_tensors(self, arrays: EncodedTensors, classes: int) -> Logits:
         """A copy of the stored rows."""
-        return np.array(arrays["dense"], dtype=np.float32)
+        del classes
+        return arrays["dense"].clone()
 
     def error_bound(self, logits: Logits) -> Bounds:
         """Zero."""
