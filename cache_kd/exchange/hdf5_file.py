@@ -137,12 +137,12 @@ def _read_manifest(file: h5py.File, path: Path) -> Manifest:
         found, version = file.attrs.get("format"), file.attrs.get("version")
     except UNREADABLE as fault:
         raise _damaged(path, f"its attributes cannot be read: {fault}") from None
-    if found != FORMAT:
+    if not isinstance(found, str) or found != FORMAT:
         raise StoreError(
             f"{path} is HDF5, but not an exported store: it has no attribute 'format' that says {FORMAT!r}. "
             "Pass the file that kdcache export wrote; for logits of your own, pass --from."
         )
-    if version != VERSION:
+    if not isinstance(version, np.integer) or version != VERSION:
         raise StoreError(
             f"{path} is an export of version {version}; this release reads version {VERSION}. "
             "Upgrade with: pip install --upgrade cache_kd."
@@ -152,6 +152,8 @@ def _read_manifest(file: h5py.File, path: Path) -> Manifest:
         raise _damaged(path, f"{MANIFEST!r} is not text")
     try:
         sealed = json.loads(text[()])
+        if not isinstance(sealed, dict):
+            raise ConfigError("it is not a manifest")
         manifest = unseal(sealed, path)
     except UNREADABLE as fault:
         raise _damaged(path, f"{MANIFEST!r} cannot be read: {fault}") from None
