@@ -19,6 +19,7 @@ from cache_kd.proof import Check, PixelProof
 from cache_kd.rendering import Renderer, Rendering
 from cache_kd.sources.open import open_source
 from cache_kd.sources.source import Source, SourceSpec
+from cache_kd.store.locks import Reading
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader, StoredView
 from cache_kd.stream import Batch, RowsOfLogits, TeacherRows, ViewStream
@@ -42,11 +43,13 @@ class OpenStore:
         reader: the logits.
         source: the images and labels, their fingerprint checked.
         recipe: how views are made.
+        reading: what keeps the store from being removed while this lives.
     """
 
     reader: Reader
     source: Source
     recipe: Recipe
+    reading: Reading
 
     def __post_init__(self) -> None:
         """Warn of logits that were imported."""
@@ -256,14 +259,15 @@ def open_store(
 
     Raises:
         ConfigError: the store names a function that is not among them.
-        StoreError: not a store, unfinished or damaged.
+        StoreError: not a store, unfinished, damaged or being removed.
         SourceError: the images cannot be opened.
         StoreMismatch: the images or labels are not the ones the store was made from.
     """
+    reading = Reading(Path(path))
     reader = Reader.open(Path(path))
     recipe = open_stored_recipe(reader.manifest, trust=trust, path=Path(path))
     source = open_stored_source(reader.manifest, "train", data=data, root=root, trust=trust, path=Path(path))
-    return OpenStore(reader, source, recipe)
+    return OpenStore(reader, source, recipe, reading)
 
 
 def open_stored_recipe(manifest: Manifest, *, trust: Sequence[str] = (), path: Path) -> Recipe:

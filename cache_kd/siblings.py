@@ -7,6 +7,7 @@ import numpy as np
 
 from cache_kd.errors import StoreMismatch
 from cache_kd.opened import OpenStore
+from cache_kd.store.locks import Reading
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
 
@@ -18,6 +19,7 @@ def open_sibling(path: Path, first: OpenStore) -> OpenStore:
         StoreError: not a store, unfinished or damaged.
         StoreMismatch: its views are others: what differs, and the pixels themselves by their digests.
     """
+    reading = Reading(path)
     reader = Reader.open(path)
     ours, theirs = _views_of(first.manifest), _views_of(reader.manifest)
     for what in ours | theirs:
@@ -35,7 +37,7 @@ def open_sibling(path: Path, first: OpenStore) -> OpenStore:
                     f"{path} and {first.reader.path}: the pixels of {len(differing)} rows differ, first sample "
                     f"{differing[0]} of {part} view {view}. Dump one of them again, on the machine of the other."
                 )
-    return OpenStore(reader, first.source, first.recipe)
+    return OpenStore(reader, first.source, first.recipe, reading)
 
 
 def _views_of(manifest: Manifest) -> dict[str, Any]:

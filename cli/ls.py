@@ -9,23 +9,30 @@ from cache_kd.cli.options import json_option
 
 @click.command()
 @click.argument("root", type=click.Path(path_type=Path), default=Path("."))
+@click.option("--teacher", default=None, help="Only those with this in the teacher's name.")
+@click.option("--data", default=None, help="Only those with this in the name of their images.")
+@click.option("--recipe", default=None, help="Only those with this in their recipe.")
+@click.option("--codec", default=None, help="Only those with this in their codec's name.")
+@click.option("--complete/--partial", default=None, help="Only finished stores, or only the others.")
 @json_option
-def ls(root: Path, as_json: bool) -> None:
+def ls(root: Path, as_json: bool, **filters: str | bool | None) -> None:
     """List the stores below ROOT.
 
     \b
     Example:
-      kdcache ls stores
+      kdcache ls stores --teacher resnet --complete
     """
     from cache_kd.cli.console import print_json, print_table, size
-    from cache_kd.store.catalog import stores
+    from cache_kd.config import build
+    from cache_kd.store.catalog import Filter, stores
 
-    found = stores(root)
+    wanted = build(Filter, filters)
+    found = [entry for entry in stores(root) if wanted.admits(entry)]
     if as_json:
         print_json([entry.model_dump(mode="json") for entry in found])
         return
     if not found:
-        click.echo(f"No stores below {root}.")
+        click.echo(f"No {'such ' if wanted != Filter() else ''}stores below {root}.")
         return
     rows = []
     for entry in found:

@@ -11,6 +11,8 @@ from cache_kd import __version__
 from cache_kd.cli.demo import demo
 from cache_kd.cli.dump import dump
 from cache_kd.cli.export import export
+from cache_kd.cli.find import find
+from cache_kd.cli.gc import gc
 from cache_kd.cli.import_ import import_
 from cache_kd.cli.info import info
 from cache_kd.cli.look import look
@@ -18,6 +20,7 @@ from cache_kd.cli.ls import ls
 from cache_kd.cli.methods import methods
 from cache_kd.cli.recipes import recipes
 from cache_kd.cli.repair import repair
+from cache_kd.cli.rm import rm
 from cache_kd.cli.train import train
 from cache_kd.cli.verify import verify
 from cache_kd.errors import KdCacheError, PixelDrift, UnprovenAlignment
@@ -83,5 +86,5 @@ def main() -> None:
     """
 
 
-for command in (dump, train, info, ls, look, verify, repair, methods, recipes, export, import_, demo):
+for command in (dump, train, info, ls, find, look, verify, repair, rm, gc, methods, recipes, export, import_, demo):
     main.add_command(command)

@@ -22,7 +22,7 @@ FLOORS = (
     {"siblings"},
     {"material", "train_config"},
     {"train_words"},
-    {"dump", "foreign", "look", "repair", "sheet", "train", "verify"},
+    {"dump", "foreign", "look", "lookup", "repair", "sheet", "train", "verify"},
     {"demo"},
     {"cli"},
 )

@@ -1,13 +1,14 @@
 """The stores below one folder: what a team shares."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cache_kd.config import Config
+from cache_kd.config import Config, canonical_json
 from cache_kd.errors import KdCacheError, StoreError
-from cache_kd.store.manifest import FORMAT, ROOT_FILE, Manifest
+from cache_kd.store.manifest import CREATING, FORMAT, ROOT_FILE, Manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.record import FOLDER
 
@@ -28,9 +29,59 @@ def stores(root: Path) -> list[Entry]:
     Raises:
         StoreError: `root` is not a folder.
     """
+    return [_entry(path) for path in store_folders(root)]
+
+
+class Filter(Config):
+    """Which stores of a catalog are wanted; words are looked for inside names, whatever their case."""
+
+    teacher: str | None = None
+    data: str | None = None
+    recipe: str | None = None  # in its JSON, so that the parts of a recipe made of recipes are found
+    codec: str | None = None
+    complete: bool | None = None
+
+    def admits(self, entry: Entry) -> bool:
+        """Whether `entry` is wanted; one that cannot be read is, where nothing is asked of it."""
+        if self.complete is not None and self.complete != (entry.complete == 1):
+            return False
+        words = self.model_dump(exclude={"complete"}, exclude_none=True)
+        if entry.manifest is None:
+            return not words
+        manifest = entry.manifest
+        stored = {
+            "teacher": manifest.teacher.name,
+            "data": str(manifest.source.spec.get("data")),
+            "recipe": canonical_json(manifest.recipe),
+            "codec": str(manifest.codec["name"]),
+        }
+        return all(word.lower() in stored[field].lower() for field, word in words.items())
+
+
+def store_folders(root: Path) -> Iterator[Path]:
+    """The folders at or below `root` that are stores, were, or began to be; nothing below a store is looked at.
+
+    Raises:
+        StoreError: `root` is not a folder.
+    """
     if not root.is_dir():
         raise StoreError(f"{root} is not a folder; pass the one that holds your stores.")
-    return [_entry(path) for path in _store_folders(root)]
+    for folder, below, names in os.walk(root):
+        path = Path(folder)
+        if (ROOT_FILE in names and _is_ours(path)) or (CREATING in names and is_begun(path)):
+            below.clear()
+            yield path
+        below.sort()
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a dump began at `path` and has not come as far as its manifest."""
+    if (path / ROOT_FILE).exists():
+        return False
+    try:
+        return "store_id" in json.loads((path / CREATING).read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def bytes_on_disk(path: Path) -> int:
@@ -41,16 +92,6 @@ def bytes_on_disk(path: Path) -> int:
             with suppress(FileNotFoundError):  # a dump that is at work renames and deletes
                 total += os.lstat(os.path.join(folder, name)).st_size
     return total
-
-
-def _store_folders(root: Path) -> Iterator[Path]:
-    """Folders that are stores or were; nothing below a store is looked at."""
-    for folder, below, names in os.walk(root):
-        path = Path(folder)
-        if ROOT_FILE in names and _is_ours(path):
-            below.clear()
-            yield path
-        below.sort()
 
 
 def _is_ours(path: Path) -> bool:

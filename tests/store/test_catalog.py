@@ -1,7 +1,7 @@
 import pytest
 
 from cache_kd.errors import StoreError
-from cache_kd.store.catalog import bytes_on_disk, stores
+from cache_kd.store.catalog import Filter, bytes_on_disk, stores
 
 
 def test_stores_are_found_and_everything_else_is_passed_over(tmp_path, describe, write):
@@ -38,3 +38,33 @@ def test_a_root_may_be_a_store_or_empty_but_must_be_a_folder(store, tmp_path):
     assert stores(tmp_path / "empty") == []
     with pytest.raises(StoreError, match="is not a folder"):
         stores(tmp_path / "nowhere")
+
+
+def test_filters_look_inside_names_and_add_up(tmp_path, describe, write):
+    chain = {"name": "chain", "recipes": [{"name": "rrc"}, {"name": "cutout"}]}
+    write(tmp_path / "a", describe())
+    write(tmp_path / "b", describe(codec="float16", recipe=chain, teacher={"name": "wrn_40_2"}))
+    write(tmp_path / "c", describe(source_spec={"data": "/data/cifar100.h5"}), at_most=2)
+    write(tmp_path / "d", describe())
+    (tmp_path / "d" / "zarr.json").write_bytes(b"")
+    entries = stores(tmp_path)
+
+    def names(**wanted):
+        return "".join(entry.path.name for entry in entries if Filter(**wanted).admits(entry))
+
+    assert names() == "abcd"
+    assert names(teacher="WRN") == names(codec="float16") == names(recipe="cutout") == "b"
+    assert names(data="cifar100") == "c"
+    assert names(complete=True) == "ab"
+    assert names(complete=False) == "cd"
+    assert names(complete=True, teacher="resnet") == "a"
+    assert names(recipe="cutout", teacher="resnet") == ""
+
+
+def test_a_dump_that_only_began_is_listed_with_what_to_do(tmp_path):
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "creating.json").write_text('{"store_id": "4f1c"}')
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "creating.json").write_text("[1]")
+    (entry,) = stores(tmp_path)
+    assert "interrupted at the very start. Run the same dump again" in entry.fault

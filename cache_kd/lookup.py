@@ -1,0 +1,103 @@
+"""Which stores below a folder would serve a dump with given settings, compared by what decides their numbers."""
+
+from pathlib import Path
+from typing import Any
+
+from cache_kd.config import Config
+from cache_kd.device import Precision
+from cache_kd.errors import ConfigError, ModelError
+from cache_kd.models.checkpoint import fingerprint, load_weights
+from cache_kd.models.zoo import build
+from cache_kd.sources.open import is_tree, open_source, splits
+from cache_kd.sources.source import Decoding, SourceSpec
+from cache_kd.store.catalog import Entry, stores
+from cache_kd.store.codec import make_codec
+from cache_kd.store.manifest import Manifest
+from cache_kd.views import make_recipe
+
+
+class Wanted(Config):
+    """What of a dump is known; None fits anything. The knobs are those of `dump.DumpConfig`."""
+
+    data: str | None = None
+    root: str | None = None
+    decode: Decoding | None = None
+    teacher: str | None = None
+    checkpoint: Path | None = None  # its weights are compared; without it the teacher's name
+    precision: Precision | None = None
+    recipe: str | dict[str, Any] | None = None
+    views: int | None = None
+    seed: int | None = None
+    codec: str | None = None
+
+
+def find_stores(root: Path, wanted: Wanted) -> list[Entry]:
+    """The finished, undamaged stores at or below `root` from which a dump of `wanted` would take everything.
+
+    Images are compared by their fingerprint (one pass over them the first time, remembered from then on), weights by
+    theirs; where either is not given, it may be any.
+
+    Raises:
+        StoreError: `root` is not a folder.
+        SourceError: the images cannot be opened.
+        ModelError: there is no such checkpoint.
+        ConfigError: there is no such recipe or codec, or a checkpoint is given without the name of its model.
+    """
+    if wanted.checkpoint is not None and wanted.teacher is None:
+        raise ConfigError(f"--checkpoint {wanted.checkpoint} needs --teacher, the name of its model.")
+    if wanted.checkpoint is not None and not wanted.checkpoint.is_file():
+        raise ModelError(f"There is no checkpoint at {wanted.checkpoint}.")
+    identity = _identity(wanted)
+    usable = [entry for entry in stores(root) if entry.manifest is not None and entry.complete == 1]
+    return [entry for entry in usable if entry.manifest and _serves(entry.manifest, wanted, identity)]
+
+
+def _identity(wanted: Wanted) -> dict[str, Any]:
+    """The part of `Manifest.identity` that is known without a store."""
+    known: dict[str, Any] = {}
+    if wanted.recipe is not None:
+        known["recipe"] = make_recipe(wanted.recipe).to_json()
+    if wanted.seed is not None:
+        known["seed"] = wanted.seed
+    if wanted.codec is not None:
+        known["codec"] = make_codec(wanted.codec).to_json()
+    if wanted.data is not None:
+        known |= _identity_of_images(wanted, wanted.data)
+    return known
+
+
+def _identity_of_images(wanted: Wanted, data: str) -> dict[str, Any]:
+    spec = SourceSpec(data=data, root=wanted.root, decode=wanted.decode)
+    parts = [split for split in ("train", "test") if split == "train" or split in splits(spec)]
+    sources = {part: open_source(spec.model_copy(update={"split": part})) for part in parts}
+    decode = sources["train"].spec.decode if is_tree(spec) else None
+    return {
+        "fingerprints": {part: source.fingerprint() for part, source in sources.items()},
+        "decode": decode and decode.model_dump(mode="json", exclude={"unreadable"}),
+    }
+
+
+def _serves(manifest: Manifest, wanted: Wanted, identity: dict[str, Any]) -> bool:
+    stored = {
+        **manifest.identity(),
+        "fingerprints": {name: part.fingerprint for name, part in manifest.parts.items()},
+    }
+    return (
+        all(stored.get(field) == value for field, value in identity.items())
+        and (wanted.views is None or wanted.views <= manifest.parts["train"].views)
+        and wanted.teacher in (None, manifest.teacher.name)
+        and wanted.precision in (None, manifest.teacher.precision)
+        and (wanted.checkpoint is None or _weights(manifest, wanted) == manifest.teacher.fingerprint)
+    )
+
+
+def _weights(manifest: Manifest, wanted: Wanted) -> str | None:
+    """The fingerprint of the checkpoint in a model for this store's classes; None where it does not fit there."""
+    assert wanted.teacher is not None
+    assert wanted.checkpoint is not None
+    model = build(wanted.teacher, classes=manifest.classes, channels=manifest.source.channels)
+    try:
+        load_weights(model, wanted.checkpoint)
+    except ModelError:
+        return None
+    return fingerprint(model)

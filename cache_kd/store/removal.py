@@ -1,0 +1,175 @@
+"""Removes a store or the beginnings of one: the files that it is made of, and no other."""
+
+import os
+import time
+from collections.abc import Iterable
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache_kd.errors import StoreError
+from cache_kd.store.arrays import METADATA_FILE
+from cache_kd.store.catalog import is_begun, store_folders
+from cache_kd.store.damage import own_files
+from cache_kd.store.disk import mending
+from cache_kd.store.locks import is_being_written, unread, writing
+from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, read_manifest
+from cache_kd.store.record import FOLDER, is_recorded, pieces
+from cache_kd.store.writer import OURS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remains:
+    """What of a folder is a store's, and would go.
+
+    Attributes:
+        path: of the store.
+        store_id: None for a dump that was interrupted before its manifest was written.
+        written: the share of its shards, labels and witnesses that have a record, 0 to 1.
+        files: below `path`, in the order of removal.
+        bytes: of these.
+        foreign: files that are none of the store's; they stay, and the folders that they are in.
+        idle: seconds since the last of `files` was written.
+    """
+
+    path: Path
+    store_id: str | None
+    written: float
+    files: tuple[str, ...]
+    bytes: int
+    foreign: tuple[str, ...]
+    idle: float
+
+
+def survey(path: Path) -> Remains:
+    """What would be removed of the store at `path`, and what would stay.
+
+    Raises:
+        StoreError: there is no store, a link leads to it, or a newer release wrote it.
+        StoreDamaged: its manifest is damaged, so that nobody knows which files are its own.
+    """
+    if path.is_symlink():
+        raise StoreError(f"{path} is a link to {path.resolve()}; pass that folder itself.")
+    if is_begun(path):
+        store_id, written, own = None, 0.0, _own_of_a_beginning(path)
+    else:
+        manifest = read_manifest(path)
+        every = list(pieces(manifest))
+        store_id, own = manifest.store_id, own_files(manifest)
+        written = sum(is_recorded(path, piece) for piece in every) / len(every)
+    present = _present(path)
+    mine = {file for file in present if file in own or _temporary_of(file) in own}
+    stats = {file: (path / file).lstat() for file in mine}
+    written_last = max((stat.st_mtime for file, stat in stats.items() if file != LOCK), default=0.0)
+    return Remains(
+        path=path,
+        store_id=store_id,
+        written=written,
+        files=tuple(sorted(mine, key=_order)),
+        bytes=sum(stat.st_size for stat in stats.values()),
+        foreign=tuple(sorted(present - mine)),
+        idle=time.time() - written_last,
+    )
+
+
+def remove(path: Path, *, force: bool = False) -> Remains:
+    """Delete the store at `path`; one that was killed meanwhile goes on when it is called again.
+
+    Args:
+        path: of the store.
+        force: also while processes read it; they stop with an error at the next file.
+
+    Raises:
+        StoreBusy: a process writes to the store, or reads it.
+        StoreError: see `survey`; or a file cannot be deleted.
+    """
+    survey(path)
+    with mending(path), ExitStack() as locks:
+        locks.enter_context(nullcontext() if force else unread(path))
+        locks.enter_context(writing(path))
+        remains = survey(path)
+        below = [file for file in remains.files if "/" in file]
+        _unlink(path, below)
+        _prune(path)
+        # without the manifest nobody could tell what else was ours, so it goes when all else has gone
+        _unlink(path, remains.files[len(below) :])
+        if not any(path.iterdir()):
+            path.rmdir()
+    return remains
+
+
+def abandoned(root: Path, *, older_than: float) -> list[Remains]:
+    """The dumps at or below `root` that began, never finished, and were not written to for `older_than` seconds.
+
+    A store of which something was lost afterwards is not among them while a file of each missing piece is left, nor
+    is one whose manifest is damaged: these may be mended.
+
+    Raises:
+        StoreError: `root` is not a folder.
+    """
+    found = []
+    for path in store_folders(root):
+        if not is_being_written(path) and _is_unfinished(path):
+            remains = survey(path)
+            if remains.idle >= older_than:
+                found.append(remains)
+    return found
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a piece of the store has neither a record nor a file, as if nobody had come that far."""
+    if is_begun(path):
+        return True
+    try:
+        manifest = read_manifest(path)
+    except StoreError:
+        return False
+    return any(
+        not is_recorded(path, piece) and not any((path / file).exists() for file in piece.files)
+        for piece in pieces(manifest)
+    )
+
+
+def _own_of_a_beginning(path: Path) -> set[str]:
+    """Metadata below the folders of a store, and the mark: until the manifest stands there is nothing else."""
+    metadata = (path / folder for folder in OURS)
+    found = {file.relative_to(path).as_posix() for folder in metadata for file in folder.rglob(METADATA_FILE)}
+    return found | {CREATING, LOCK, ROOT_FILE}  # of the last, what was to become it
+
+
+def _present(path: Path) -> set[str]:
+    """Every file below `path`; what stands behind a link to a folder is not looked at, the link is a file."""
+    present = set()
+    for folder, below, names in os.walk(path):
+        links = [name for name in below if (Path(folder) / name).is_symlink()]
+        present |= {(Path(folder) / name).relative_to(path).as_posix() for name in [*names, *links]}
+    return present
+
+
+def _temporary_of(file: str) -> str:
+    """The file that this one was to become: `0` of zarr's `0.3f2a.partial`, `zarr.json` of our `.zarr.json.tmp`."""
+    folder, _, name = file.rpartition("/")
+    if name.endswith(".partial"):
+        name = name.split(".")[0]
+    elif name.startswith(".") and name.endswith(".tmp"):
+        name = name[1:].removesuffix(".tmp")
+    return f"{folder}/{name}" if folder else name
+
+
+def _order(file: str) -> tuple[int, str]:
+    """Records first, so that no reader trusts what is left; then rows; the manifest and the lock last."""
+    last = {ROOT_FILE: 3, LOCK: 4}
+    return (0 if file.startswith(f"{FOLDER}/") else 1 if "/" in file else last.get(file, 2)), file
+
+
+def _unlink(path: Path, files: Iterable[str]) -> None:
+    for file in files:
+        (path / file).unlink(missing_ok=True)
+
+
+def _prune(path: Path) -> None:
+    """Remove the folders of a store in which nothing is left."""
+    for top in OURS:
+        for folder, _, _ in os.walk(path / top, topdown=False):
+            if not Path(folder).is_symlink() and not os.listdir(folder):
+                os.rmdir(folder)

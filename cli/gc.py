@@ -1,0 +1,66 @@
+"""`kdcache gc`: delete dumps that nobody finished."""
+
+import re
+from pathlib import Path
+
+import click
+
+from cache_kd.cli.options import json_option
+
+DAY = 86_400  # seconds
+UNITS = {"m": 60, "h": 3_600, "d": DAY, "w": 7 * DAY}
+
+
+class Age(click.ParamType):
+    """A number and a unit, such as 7d, in seconds."""
+
+    name = "age"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        if isinstance(value, float):
+            return value
+        words = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", str(value))
+        if words is None:
+            self.fail(f"{value!r} is no age; write a number and m, h, d or w, for example 12h or 7d.", param, ctx)
+        return float(words[1]) * UNITS[words[2]]
+
+
+@click.command()
+@click.argument("root", type=click.Path(path_type=Path))
+@click.option(
+    "--older-than", type=Age(), default="7d", show_default=True, help="Since anything was last written: 12h, 7d, 2w."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@json_option
+def gc(root: Path, older_than: float, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """Delete the dumps below ROOT that began, never finished and rest.
+
+    Finished stores, damaged ones, and dumps that are at work are left alone. A store that was finished and then
+    grew counts as unfinished until its new views are all there.
+
+    \b
+    Example:
+      kdcache gc stores --older-than 14d --dry-run
+    """
+    from cache_kd.cli.console import print_json, size
+    from cache_kd.store.removal import abandoned, remove
+
+    found = abandoned(root, older_than=older_than)
+    for remains in found:
+        share = f"{100 * remains.written:.0f} % written" if remains.store_id else "only begun"
+        rests = f"last written {remains.idle / DAY:.1f} days ago"
+        click.echo(f"{remains.path}  {share}, {size(remains.bytes)}, {rests}", err=True)
+    if found and not dry_run and not yes:
+        click.confirm(f"Delete these {len(found)} unfinished dump(s)?", abort=True, err=True)
+    removed = [] if dry_run else [remove(remains.path) for remains in found]
+    if as_json:
+        paths = [str(remains.path) for remains in found]
+        print_json({"found": paths, "bytes": sum(one.bytes for one in found), "removed": bool(removed)})
+    elif not found:
+        click.echo(f"No abandoned dumps below {root}.")
+    elif dry_run:
+        click.echo(f"{len(found)} abandoned dump(s), {size(sum(one.bytes for one in found))}; nothing was deleted.")
+    else:
+        click.echo(f"Deleted {len(removed)} abandoned dump(s), {size(sum(one.bytes for one in removed))}.")

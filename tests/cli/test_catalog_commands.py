@@ -1,0 +1,87 @@
+"""`kdcache ls`, `find`, `repair`, `rm` and `gc` as a user meets them."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from cache_kd.cli.main import main
+from cache_kd.opened import open_store
+
+
+def kdcache(*arguments, answer=""):
+    """(exit code, stdout, stderr)."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=answer)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_ls_takes_filters(stores):
+    root = stores["float16"].parent
+    paths = [entry["path"] for entry in json.loads(kdcache("ls", root, "--codec", "float16", "--json")[1])]
+    assert paths == [str(stores["float16"])]
+    assert kdcache("ls", root, "--partial")[1] == f"No such stores below {root}.\n"
+    assert len(json.loads(kdcache("ls", root, "--complete", "--teacher", "resnet8", "--json")[1])) == 2
+
+
+def test_find_prints_paths_or_says_that_there_is_none(stores):
+    root = stores["float16"].parent
+    assert kdcache("find", root, "--codec", "float16", "--recipe", "cifar")[:2] == (0, f"{stores['float16']}\n")
+    code, out, err = kdcache("find", root, "--seed", 7)
+    assert (code, out) == (1, "")
+    assert f"kdcache ls {root}" in err
+
+
+def test_a_damaged_store_is_verified_repaired_and_holds(own_store):
+    (own_store / "logits/dense/c/0/1/0").write_bytes(b"torn")
+    code, out, _ = kdcache("verify", own_store, "--deep", "--device", "cpu")
+    assert code == 1
+    assert f"kdcache repair {own_store}" in out
+    code, out, err = kdcache("repair", own_store, "--dry-run")
+    assert (code, out) == (0, f"{own_store}: nothing was changed (--dry-run).\n")
+    assert "has 4 bytes" in err
+    assert "To do: 1 piece(s) redone, 128 rows by the teacher." in err
+    code, out, _ = kdcache("repair", own_store, "--device", "cpu")
+    assert out.startswith(f"{own_store} is whole again: 128 rows were computed.")
+    assert "1 pieces have every byte that they had" in out
+    assert kdcache("repair", own_store)[1] == f"{own_store} needs no repair.\n"
+    assert kdcache("verify", own_store, "--deep", "--device", "cpu", "--rows", 20)[0] == 0
+
+
+def test_rm_asks_first_and_waits_for_readers(own_store):
+    code, _, err = kdcache("rm", own_store, answer="n\n")
+    assert code == 1
+    assert "Delete" in err
+    opened = open_store(own_store)
+    code, _, err = kdcache("rm", own_store, "--yes")
+    assert code == 1
+    assert "a process is reading this store" in err
+    del opened
+    (own_store / "notes.txt").write_text("mine")
+    code, out, err = kdcache("rm", own_store, "--yes")
+    assert code == 0
+    assert out.startswith(f"Deleted {own_store}")
+    assert "Left alone, for they are none of the store's: notes.txt" in err
+    assert [entry.name for entry in own_store.iterdir()] == ["notes.txt"]
+
+
+def test_gc_shows_asks_and_deletes_what_nobody_finished(own_store):
+    for name in ("done/train.1.1.json", "logits/dense/c/1/1/0", "view_digest/c/1/1"):
+        (own_store / name).unlink()
+    assert kdcache("gc", own_store.parent)[1] == f"No abandoned dumps below {own_store.parent}.\n"
+    gc = ("gc", own_store.parent, "--older-than", "0m")
+    _, out, err = kdcache(*gc, "--dry-run")
+    assert "nothing was deleted" in out
+    assert f"{own_store}  94 % written" in err  # 16 of 17 pieces
+    assert kdcache(*gc, answer="n\n")[0] == 1
+    assert own_store.exists()
+    assert json.loads(kdcache(*gc, "--yes", "--json")[1])["removed"]
+    assert not own_store.exists()
+
+
+@pytest.mark.parametrize("age", ["7", "a week", "-1d"])
+def test_an_age_needs_a_unit(tmp_path, age):
+    code, _, err = kdcache("gc", tmp_path, "--older-than", age)
+    assert code == 2
+    assert "is no age" in err

@@ -1,0 +1,62 @@
+import shutil
+
+import pytest
+
+from cache_kd.errors import ConfigError, ModelError
+from cache_kd.lookup import Wanted, find_stores
+
+STUDENT = "resnet8x0.5"
+
+
+@pytest.fixture
+def found(stores):
+    """A function of the knobs of a dump: the names of the stores that would serve it."""
+    root = stores["float16"].parent
+    return lambda **wanted: [entry.path.name for entry in find_stores(root, Wanted(**wanted))]
+
+
+def test_the_very_settings_of_a_dump_find_its_store(found, images, teacher_weights):
+    known = {"data": str(images), "teacher": STUDENT, "checkpoint": teacher_weights, "recipe": "cifar", "seed": 0}
+    assert found(**known, codec="float16", views=2, precision="float32") == ["float16"]
+    assert found(**known) == ["float16", "float32"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"recipe": "none"}, {"recipe": {"name": "cifar", "pad": 2}}, {"seed": 1}, {"views": 3}, {"teacher": "resnet8"},
+        {"precision": "bf16"},
+    ],
+)  # fmt: skip
+def test_any_other_setting_finds_none(found, other):
+    assert found(**other) == []
+
+
+def test_images_and_weights_are_known_by_what_they_are(found, images, teacher_weights, tmp_path):
+    import h5py
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    moved = shutil.copy(images, tmp_path / "moved.h5")
+    assert found(data=str(moved)) == ["float16", "float32"]
+    with h5py.File(moved, "r+") as file:
+        file["test/images"][3, 5, 5] ^= 1
+    assert found(data=str(moved)) == []
+    tensors = load_file(teacher_weights)
+    tensors["fc.bias"] += 1
+    with safe_open(teacher_weights, framework="pt") as file:
+        save_file(tensors, tmp_path / "other.safetensors", metadata=file.metadata())
+    assert found(teacher=STUDENT, checkpoint=tmp_path / "other.safetensors") == []
+
+
+def test_a_damaged_store_serves_nobody(own_store):
+    assert len(find_stores(own_store, Wanted())) == 1
+    (own_store / "labels" / "c" / "0").unlink()
+    assert find_stores(own_store, Wanted()) == []
+
+
+def test_half_a_question_is_refused(found, teacher_weights, tmp_path):
+    with pytest.raises(ConfigError, match="needs --teacher"):
+        found(checkpoint=teacher_weights)
+    with pytest.raises(ModelError, match="no checkpoint at"):
+        found(teacher=STUDENT, checkpoint=tmp_path / "gone.safetensors")
