@@ -48,13 +48,19 @@ def info(path: Path, as_json: bool) -> None:
         ("recipe", f"{recipe.pop('name')} {recipe}, seed {manifest.seed}"),
         ("source", f"{manifest.source.spec['data']}, fingerprint {manifest.parts['train'].fingerprint}"),
         *_decoding(manifest.source),
-        ("codec", f"{manifest.codec['name']}, {size(seen.bytes)} on disk, {seen.bytes_per_view:.1f} bytes per view"),
+        ("codec", f"{_codec(manifest)}, {size(seen.bytes)} on disk, {seen.bytes_per_view:.1f} bytes per view"),
         *_alignment(manifest),
         ("witnesses", f"{witnesses} train views are kept as pixels, to prove the others by"),
         ("dumped with", ", ".join(f"{name} {value}" for name, value in manifest.environment.items())),
         ("created", manifest.created),
     ]
     print_pairs("", pairs)
+
+
+def _codec(manifest: "Manifest") -> str:
+    """The codec's name, and its knobs where it has any."""
+    knobs = {name: value for name, value in manifest.codec.items() if name not in ("name", "version")}
+    return f"{manifest.codec['name']} {knobs}" if knobs else str(manifest.codec["name"])
 
 
 def _alignment(manifest: "Manifest") -> list[tuple[str, str]]:

@@ -12,8 +12,8 @@ from cache_kd.train import TrainConfig, train
 from cache_kd.verify import verify
 
 SPECS = [*codec_names(), {"name": "uint8", "top_step": 0.25}, {"name": "packed", "bits": 4, "exact": 2}]
-# mean KL(teacher || stored) in nats at T = 1 that the small teacher's ten classes may cost; about twice what they do
-MOST_KL = {"float32": 0.0, "float16": 1e-6, "bfloat16": 1e-4, "uint8": 1e-4, "packed": 2e-2}
+# mean KL(teacher || stored) in nats at T = 1 that the small teacher's ten classes may cost; some four times what they do
+MOST_KL = {"float32": 0.0, "float16": 1e-7, "bfloat16": 5e-6, "uint8": 1e-5, "packed": 5e-4}
 
 
 @pytest.fixture(scope="module", params=SPECS, ids=str)

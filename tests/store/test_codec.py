@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from cache_kd.config import parse_value
 from cache_kd.errors import ConfigError, ModelError
 from cache_kd.store.codec import codec_names, make_codec
+
+PAGE = (Path(__file__).parents[2] / "docs" / "stores.md").read_text(encoding="utf-8")
 
 # every codec as its name makes it, and what its knobs can make of it
 SPECS = [
@@ -94,6 +99,15 @@ def test_what_is_not_finite_is_refused_with_its_place(spec, bad):
     logits[2, 3] = bad
     with pytest.raises(ModelError, match=r"row 2, class 3: .*finite"):
         make_codec(spec).encode(logits)
+
+
+def test_the_documents_table_names_every_codec_with_its_bytes():
+    rows = [line.strip("| \n").split(" | ") for line in PAGE.splitlines() if re.match(r"\| [`{]", line)]
+    table = {cells[0].strip("`"): cells[2:4] for cells in rows if len(cells) == 9}
+    assert codec_names() == sorted(name for name in table if name.isidentifier())
+    for spec, (hundred, thousand) in table.items():
+        codec = make_codec(parse_value(spec))
+        assert [codec.bytes_per_row(100), codec.bytes_per_row(1000)] == [int(hundred), int(thousand)], spec
 
 
 def test_an_unknown_codec_gets_a_guess():
