@@ -66,6 +66,8 @@ def _after_stop(ctx: click.Context) -> str:
         "import": "Finished shards are kept; ",
         "demo": "Finished steps are kept; ",
         "repair": "What was redone is kept; ",
+        "rm": "Some files may be gone; ",
+        "gc": "Some dumps may be gone; ",
     }
     name = ctx.invoked_subcommand or ""
     return f"{kept[name]}{_again(ctx)} to go on." if name in kept else "Nothing was changed."
