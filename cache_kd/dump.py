@@ -11,6 +11,7 @@ from cache_kd.config import Config
 from cache_kd.device import DeviceName, Precision, describe_environment, resolve_device
 from cache_kd.files import lasting_place
 from cache_kd.models.teacher import Teacher, load_teacher
+from cache_kd.outside import is_outside
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import RenderOn, open_renderer
 from cache_kd.selftest import check_replays
@@ -57,6 +58,7 @@ class DumpResult(Config):
     computed_rows: int  # 0: the store was there already, the teacher did not run
     seconds: float
     bytes: int
+    functions: tuple[str, ...] = ()  # package.module:function, of images and views; whoever trains has to trust them
 
 
 def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
@@ -121,6 +123,7 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         computed_rows=rows,
         seconds=time.perf_counter() - started,
         bytes=sum(file.stat().st_size for file in config.store.rglob("*") if file.is_file()),
+        functions=tuple(filter(is_outside, (config.data, *recipe.functions))),
     )
 
 

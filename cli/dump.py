@@ -89,4 +89,5 @@ def dump(config_file: Path | None, assignments: tuple[str, ...], as_json: bool, 
     click.echo(
         f"{result.store}  {result.store_id}  {result.views} views x {result.samples:,}  {size(result.bytes)}  ({done})"
     )
-    terminal.say(f"Train from it: kdcache train --store {result.store} --student resnet8 --method kd")
+    trust = "".join(f" --trust {name}" for name in result.functions)
+    terminal.say(f"Train from it: kdcache train --store {result.store} --student resnet8 --method kd{trust}")
