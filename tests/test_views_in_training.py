@@ -140,8 +140,6 @@ def test_a_transform_of_ones_own_is_imported_only_when_trusted(kinds, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-# without its digest of the code a recipe looks for the code when it is made; so do words
-@pytest.mark.parametrize("base", [{"name": "replay", "function": OWN, "code": ""}, OWN, f"{OWN}+cutout"])
 def test_a_dump_says_whom_a_training_has_to_trust(kinds, dump_config):
     again = dump(dump_config(kinds / "own", recipe=f"{OWN}+mixup", codec="float32"))
     assert again.computed_rows == 0
@@ -149,6 +147,8 @@ def test_a_dump_says_whom_a_training_has_to_trust(kinds, dump_config):
     assert dump(dump_config(kinds / "mixed", recipe="cifar+mixup+cutmix", codec="float32")).functions == ()
 
 
+# without its digest of the code a recipe looks for the code when it is made; so do words
+@pytest.mark.parametrize("base", [{"name": "replay", "function": OWN, "code": ""}, OWN, f"{OWN}+cutout"])
 def test_a_crafted_manifest_imports_nothing(kinds, base):
     sys.modules.pop("own_view", None)
     within = {"name": "mixed", "mixup": 1.0, "base": base}
