@@ -12,7 +12,7 @@ from cache_kd.train import TrainConfig, train
 from cache_kd.verify import verify
 
 SPECS = [*codec_names(), {"name": "uint8", "top_step": 0.25}, {"name": "packed", "bits": 4, "exact": 2}]
-# mean KL(teacher || stored) in nats at T = 1 that the small teacher's ten classes may cost; some four times what they do
+# mean KL(teacher || stored) in nats at T = 1 that the small teacher may cost; some four times what it does
 MOST_KL = {"float32": 0.0, "float16": 1e-7, "bfloat16": 5e-6, "uint8": 1e-5, "packed": 5e-4}
 
 

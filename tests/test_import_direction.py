@@ -8,16 +8,48 @@ import cache_kd
 HOUSE = Path(cache_kd.__file__).parent
 
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
-GROUND = {"types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
-          "threads", "trust"}
+GROUND = {
+    "types",
+    "errors",
+    "config",
+    "progress",
+    "files",
+    "ahead",
+    "outside",
+    "schedule",
+    "device",
+    "disk",
+    "threads",
+    "trust",
+}
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
-    {"methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets",
-     "order", "view_schedule", "exchange"},
-    {"asking", "stream", "waiting", "witness", "composition", "description", "look_page",
-     "recipe_description", "sheet_picture"},
+    {
+        "methods",
+        "evaluate",
+        "rendering",
+        "rundir",
+        "proof",
+        "report",
+        "selftest",
+        "targets",
+        "order",
+        "view_schedule",
+        "exchange",
+    },
+    {
+        "asking",
+        "stream",
+        "waiting",
+        "witness",
+        "composition",
+        "description",
+        "look_page",
+        "recipe_description",
+        "sheet_picture",
+    },
     {"opened", "inspection", "objective"},
     {"siblings"},
     {"material", "train_config"},

@@ -201,6 +201,7 @@ def test_two_views_of_each_sample_share_a_batch(stores, tmp_path):
     from cache_kd.distill import per_sample_loss
     from cache_kd.models.zoo import build
     from cache_kd.opened import open_store
+
     student = config(tmp_path / "run", stores["float32"], method="mlld", optimiser=Optimiser(lr=1e-9))
     train(student)
     logged = RunFolder.open(tmp_path / "run").metrics()[0]
