@@ -125,6 +125,7 @@ def test_the_numbers_of_the_workers_are_those_of_the_code():
     assert f"at most {MOST_WORKERS} for image files and for `replay`, from {WORTH_WORKERS:,} images on" in PAGE
 
 
+@pytest.mark.slow
 def test_a_loop_of_ones_own_may_have_workers(stores, tmp_path):
     script = code("python", "open_store").replace('"S"', repr(str(stores["float16"])))
     (tmp_path / "loop.py").write_text(script.replace("first_step=40", "first_step=1").replace("workers=2", "workers=1"))

@@ -128,7 +128,9 @@ def _command(config) -> list[str]:
 
 def test_ctrl_c_keeps_what_is_finished(dump_config, tmp_path):
     store = tmp_path / "store"
-    child = subprocess.Popen(_command(dump_config(store, views=20)), stderr=subprocess.PIPE, text=True)
+    # a shell that runs the tests in the background has its children ignore the signal
+    heeding = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    child = subprocess.Popen(_command(dump_config(store, views=20)), stderr=subprocess.PIPE, text=True, **heeding)
     while not list(store.glob("done/train.*.*.json")):
         time.sleep(0.005)
         assert child.poll() is None

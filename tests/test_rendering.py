@@ -81,6 +81,7 @@ def test_a_broken_picture_stops_at_its_place_and_is_named(rendering, workers, tm
     assert "Traceback" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_reported_in_one_sentence(tree):
     rendering = Rendering(
         sources={"train": tree}, recipe=make_recipe({"name": "replay", "function": f"{__name__}:end_me"}), seed=0

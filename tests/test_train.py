@@ -72,6 +72,7 @@ def test_training_from_a_float32_store_is_training_with_the_live_teacher(stores,
         assert (a - b).abs().max() <= 1e-6 * a.abs().max()
 
 
+@pytest.mark.slow
 def test_a_float16_store_stays_within_its_own_bound(stores, live, tmp_path):
     """A float16 logit is off by up to 2^-11 = 5e-4 of itself, so the weights may be by as much over 208 gentle steps.
 

@@ -246,6 +246,7 @@ def test_workers_write_the_same_store_and_train_the_same_student(tree, tmp_path)
     assert same_weights(tmp_path / "run0", tmp_path / "run1")
 
 
+@pytest.mark.slow
 def test_a_replayed_transform_in_workers_is_the_one_of_this_process(tree, tmp_path):
     recipe = {"name": "replay", "function": "own_view:small", "test": "own_view:small_and_plain"}
     names = ("own_view:small", "own_view:small_and_plain")

@@ -56,6 +56,7 @@ def test_two_dumps_at_once_write_each_shard_once(begin, tmp_path, dump_config):
     assert shards_of(tmp_path / "store") == shards_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_who_waited_goes_on_where_the_other_was_killed(begin, tmp_path, dump_config):
     store = tmp_path / "store"
     first = begin(store)

@@ -204,6 +204,7 @@ def test_a_decoder_without_its_version_is_todays():
         build(Decoding, {"backend": "opencv"})
 
 
+@pytest.mark.slow
 def test_torchvision_is_imported_only_where_it_decodes(put):
     file = put(encoded(COLOUR, "JPEG"), "1.jpg")
     code = (

@@ -146,6 +146,7 @@ def test_the_plain_view_is_always_the_same(recipe, make_pictures):
     np.testing.assert_array_equal(recipe.evaluate(pictures)[3:5], recipe.evaluate(pictures[3:5]))
 
 
+@pytest.mark.slow
 def test_the_callers_generators_are_not_touched():
     # in a fresh interpreter, because the type checks that run in this one draw from Python's generator
     subprocess.run([sys.executable, "-c", UNTOUCHED], check=True, cwd=Path(__file__).parent)

@@ -41,6 +41,7 @@ def test_batch_order_and_ambient_generators_change_nothing(name, album, make_pic
         assert torch.equal(recipe.view(shown, 3, samples, 1), whole[torch.from_numpy(samples)])
 
 
+@pytest.mark.slow
 def test_another_process_renders_the_same(album, make_pictures):
     shown, samples = album(make_pictures()), np.arange(12)[::-1].copy()
     here = [digests(make_recipe(OWN + name).view(shown, 3, samples, 5).numpy()) for name in REPLAYING]

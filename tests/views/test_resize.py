@@ -82,6 +82,7 @@ def test_other_channels_than_grey_and_rgb_are_refused():
         resize(np.zeros((5, 5, 4), np.uint8), 3, 3, BACKENDS[2])
 
 
+@pytest.mark.slow
 def test_torchvision_is_imported_only_for_its_own_backend():
     code = """
 import sys, numpy
