@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cache_kd.models.normalise import KNOWN, Normalise, make_normalise
-from cache_kd.opened import OpenStore, open_store, open_stored_source
+from cache_kd.opened import OpenStore, open_store
 from cache_kd.progress import Progress
 from cache_kd.proof import Check
 from cache_kd.rendering import Renderer, RenderOn, open_renderer
@@ -18,6 +18,7 @@ from cache_kd.selftest import check_replays
 from cache_kd.siblings import open_sibling
 from cache_kd.sources.open import open_source, splits
 from cache_kd.sources.source import Source, SourceSpec
+from cache_kd.stored import open_stored_source
 from cache_kd.stream import ViewStream
 from cache_kd.types import LogitArray
 from cache_kd.views import Recipe, make_recipe

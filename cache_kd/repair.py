@@ -9,7 +9,6 @@ from cache_kd.asking import ask
 from cache_kd.config import Config
 from cache_kd.device import DeviceName, resolve_device
 from cache_kd.errors import StoreMismatch
-from cache_kd.opened import open_stored_recipe, open_stored_source, open_stored_teacher
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request, open_renderer
 from cache_kd.store.arrays import digest_array
@@ -19,6 +18,7 @@ from cache_kd.store.reader import Reader
 from cache_kd.store.record import Piece, Record, read_record, witness_piece
 from cache_kd.store.witness import witness_views
 from cache_kd.store.writer import Writer
+from cache_kd.stored import open_stored_recipe, open_stored_source, open_stored_teacher
 from cache_kd.witness import compare, write_witnesses
 
 BATCH_SIZE = 256  # of stores that do not say theirs

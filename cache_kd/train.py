@@ -18,12 +18,12 @@ from cache_kd.material import Material, from_images, from_stores
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.models.zoo import build as build_model
 from cache_kd.objective import Objective
-from cache_kd.opened import open_stored_teacher
 from cache_kd.order import EpochOrder
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Request
 from cache_kd.rundir import RunFolder
 from cache_kd.sources.source import SourceSpec
+from cache_kd.stored import open_stored_teacher
 from cache_kd.stream import Batch
 from cache_kd.train_config import Data as Data
 from cache_kd.train_config import LiveTeacher as LiveTeacher

@@ -9,47 +9,17 @@ HOUSE = Path(cache_kd.__file__).parent
 
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {
-    "types",
-    "errors",
-    "config",
-    "progress",
-    "files",
-    "ahead",
-    "outside",
-    "schedule",
-    "device",
-    "disk",
-    "threads",
-    "trust",
-}
+    "types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
+    "threads", "trust",
+}  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
-    {
-        "methods",
-        "evaluate",
-        "rendering",
-        "rundir",
-        "proof",
-        "report",
-        "selftest",
-        "targets",
-        "order",
-        "view_schedule",
-        "exchange",
-    },
-    {
-        "asking",
-        "stream",
-        "waiting",
-        "witness",
-        "composition",
-        "description",
-        "look_page",
-        "recipe_description",
-        "sheet_picture",
-    },
+    {"methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets", "order",
+     "view_schedule", "exchange", "stored"},
+    {"asking", "stream", "waiting", "witness", "composition", "description", "look_page",
+     "recipe_description", "sheet_picture"},
     {"opened", "inspection", "objective"},
     {"siblings"},
     {"material", "train_config"},
@@ -57,7 +27,7 @@ FLOORS = (
     {"dump", "foreign", "look", "lookup", "repair", "sheet", "train", "verify"},
     {"demo"},
     {"cli"},
-)
+)  # fmt: skip
 # within one floor, who may import whom
 FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "types": set(), "progress": set(),

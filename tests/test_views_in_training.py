@@ -14,10 +14,11 @@ from cache_kd.dump import DumpConfig, dump
 from cache_kd.errors import ConfigError, StoreMismatch
 from cache_kd.models.checkpoint import save_weights
 from cache_kd.models.zoo import build
-from cache_kd.opened import open_store, open_stored_recipe
+from cache_kd.opened import open_store
 from cache_kd.order import OrderConfig
 from cache_kd.rundir import RunFolder
 from cache_kd.store.manifest import read_manifest
+from cache_kd.stored import open_stored_recipe
 from cache_kd.train import LiveTeacher, Optimiser, TrainConfig, train
 from cache_kd.verify import verify
 
