@@ -3,21 +3,11 @@
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from cache_kd.cli.main import main
 from cache_kd.opened import open_store
 
 
-def kdcache(*arguments, answer=""):
-    """(exit code, stdout, stderr)."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=answer)
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_ls_takes_filters(stores):
+def test_ls_takes_filters(kdcache, stores):
     root = stores["float16"].parent
     paths = [entry["path"] for entry in json.loads(kdcache("ls", root, "--codec", "float16", "--json")[1])]
     assert paths == [str(stores["float16"])]
@@ -25,7 +15,7 @@ def test_ls_takes_filters(stores):
     assert len(json.loads(kdcache("ls", root, "--complete", "--teacher", "resnet8", "--json")[1])) == 2
 
 
-def test_find_prints_paths_or_says_that_there_is_none(stores):
+def test_find_prints_paths_or_says_that_there_is_none(kdcache, stores):
     root = stores["float16"].parent
     assert kdcache("find", root, "--codec", "float16", "--recipe", "cifar")[:2] == (0, f"{stores['float16']}\n")
     code, out, err = kdcache("find", root, "--seed", 7)
@@ -33,7 +23,7 @@ def test_find_prints_paths_or_says_that_there_is_none(stores):
     assert f"kdcache ls {root}" in err
 
 
-def test_a_damaged_store_is_verified_repaired_and_holds(own_store):
+def test_a_damaged_store_is_verified_repaired_and_holds(kdcache, own_store):
     (own_store / "logits/dense/c/0/1/0").write_bytes(b"torn")
     code, out, _ = kdcache("verify", own_store, "--deep", "--device", "cpu")
     assert code == 1
@@ -49,7 +39,7 @@ def test_a_damaged_store_is_verified_repaired_and_holds(own_store):
     assert kdcache("verify", own_store, "--deep", "--device", "cpu", "--rows", 20)[0] == 0
 
 
-def test_rm_asks_first_and_waits_for_readers(own_store):
+def test_rm_asks_first_and_waits_for_readers(kdcache, own_store):
     code, _, err = kdcache("rm", own_store, answer="n\n")
     assert code == 1
     assert "Delete" in err
@@ -66,7 +56,7 @@ def test_rm_asks_first_and_waits_for_readers(own_store):
     assert [entry.name for entry in own_store.iterdir()] == ["notes.txt"]
 
 
-def test_gc_shows_asks_and_deletes_what_nobody_finished(own_store):
+def test_gc_shows_asks_and_deletes_what_nobody_finished(kdcache, own_store):
     for name in ("done/train.1.1.json", "logits/dense/c/1/1/0", "view_digest/c/1/1"):
         (own_store / name).unlink()
     assert kdcache("gc", own_store.parent)[1] == f"No abandoned dumps below {own_store.parent}.\n"
@@ -81,7 +71,7 @@ def test_gc_shows_asks_and_deletes_what_nobody_finished(own_store):
 
 
 @pytest.mark.parametrize("age", ["7", "a week", "-1d"])
-def test_an_age_needs_a_unit(tmp_path, age):
+def test_an_age_needs_a_unit(kdcache, tmp_path, age):
     code, _, err = kdcache("gc", tmp_path, "--older-than", age)
     assert code == 2
     assert "is no age" in err

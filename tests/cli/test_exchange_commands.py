@@ -4,25 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from cache_kd.cli.main import main
 from cache_kd.store.reader import Reader
 
 STUDENT = "resnet8x0.5"
-
-
-@pytest.fixture
-def kdcache():
-    """Runs a command in this process; (exit code, stdout, stderr)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, result.stdout, result.stderr
-
-    return run
 
 
 def test_a_store_goes_through_a_file_from_the_shell(kdcache, stores, tmp_path):
