@@ -110,9 +110,7 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         rows = sum(shard.stop - shard.start for shard in pending)
         if pending:
             with progress.task("teacher", rows, "views") as advance:
-                asked = ask(
-                    teacher, renderer, pending, batch_size=config.batch_size, classes=train.classes, advance=advance
-                )
+                asked = ask(teacher, renderer, manifest, pending, batch_size=config.batch_size, advance=advance)
                 for shard, logits, pixel_digests in asked:
                     writer.write(shard, logits, pixel_digests)
     return DumpResult(
@@ -153,7 +151,7 @@ def _manifest(config: DumpConfig, sources: dict[str, Source], recipe: Recipe, te
         teacher={
             "name": teacher.name,
             "fingerprint": teacher.fingerprint,
-            "checkpoint": str(config.checkpoint.resolve()),
+            "checkpoint": lasting_place(str(config.checkpoint)),
             "normalise": teacher.normalise.model_dump(mode="json"),
             "precision": teacher.precision,
         },

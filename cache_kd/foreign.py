@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from cache_kd.asking import rendered_shards
 from cache_kd.config import Config
 from cache_kd.device import describe_environment
 from cache_kd.errors import StoreMismatch
@@ -18,7 +19,7 @@ from cache_kd.exchange.logits_file import LogitsFormat, read_logits
 from cache_kd.files import lasting_place
 from cache_kd.models.normalise import make_normalise
 from cache_kd.progress import Progress, Silent
-from cache_kd.rendering import Renderer, Request, open_renderer
+from cache_kd.rendering import Renderer, open_renderer
 from cache_kd.sources.open import is_tree, open_source
 from cache_kd.sources.source import Decoding, Source, SourceSpec
 from cache_kd.store.codec import make_codec
@@ -81,8 +82,9 @@ def import_logits(config: ForeignConfig, progress: Progress | None = None) -> Im
         write_witnesses(writer, renderer.rendering)
         writer.write_labels("train", source.labels())
         with progress.task("import", rows, "rows") as advance:
-            for shard, digests in _digested(renderer, pending):
-                writer.write(shard, logits[shard.view, shard.start : shard.stop].float(), digests)
+            for shard, digests in _digested(renderer, writer.manifest, pending):
+                samples = torch.tensor(writer.manifest.samples_of(shard))
+                writer.write(shard, logits[shard.view, samples].float(), digests)
                 advance(shard.rows)
     return ImportResult(
         store=str(config.store),
@@ -136,14 +138,9 @@ def _manifest(config: ForeignConfig, logits: ViewedLogits, source: Source, recip
     )
 
 
-def _digested(renderer: Renderer, shards: list[Shard]) -> Iterator[tuple[Shard, Digests]]:
+def _digested(renderer: Renderer, manifest: Manifest, shards: list[Shard]) -> Iterator[tuple[Shard, Digests]]:
     """Each shard with the digests of the pixels that the recipe renders for it here."""
-    requests = (
-        Request(shard.part, np.arange(start, min(start + BATCH_SIZE, shard.stop)), shard.view, digested=True)
-        for shard in shards
-        for start in range(shard.start, shard.stop, BATCH_SIZE)
-    )
-    rendered = renderer.ahead(renderer.views(requests))
+    rendered = rendered_shards(renderer, manifest, shards, BATCH_SIZE)
     for shard in shards:
         batches = [next(rendered).digests for _ in range(0, shard.rows, BATCH_SIZE)]
         yield shard, np.concatenate([digests for digests in batches if digests is not None])

@@ -13,12 +13,12 @@ from cache_kd.description import describe
 from cache_kd.distill import Method, needs_of
 from cache_kd.distill.needs import reads_student
 from cache_kd.errors import ConfigError
+from cache_kd.keyed.feistel import permutation
 from cache_kd.look_page import Look, SeenMethod, SeenSample, SeenTerm, SeenView, Share, write_page
 from cache_kd.methods import names
 from cache_kd.opened import OpenStore, open_store
 from cache_kd.targets import Target, entropy, pull_of, target_of
 from cache_kd.types import Labels, Logits, Pull, Samples
-from cache_kd.views import permutation
 
 SCANNED = 10_000  # samples that the choice is made from, evenly spaced
 COMPANY = 256  # other samples in the batch, for methods that look at one

@@ -131,6 +131,7 @@ class OpenStore:
             seed=seed,
             epoch=epoch,
             chunk_rows=self.manifest.parts["train"].chunk_rows,
+            rows=self.manifest.row_order("train"),
             window=window,
             pairs=self.recipe.pairs(self.manifest.seed, len(self.source), view),
             rank=rank,

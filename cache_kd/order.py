@@ -10,8 +10,9 @@ from pydantic import Field
 
 from cache_kd.config import Config
 from cache_kd.errors import ConfigError
+from cache_kd.keyed.feistel import permutation, row_at
+from cache_kd.store.row_order import RowOrder
 from cache_kd.types import Samples
-from cache_kd.views.feistel import permutation, row_at
 from cache_kd.views.pairs import PairOrder
 
 
@@ -38,7 +39,8 @@ class EpochOrder:
         batch_size: samples of a batch over all ranks.
         seed: of the order.
         epoch: each has another order.
-        chunk_rows: samples that a store reads together; needed for a window only.
+        chunk_rows: rows that a store reads together; needed for a window only.
+        rows: which sample stands in which row of the store, for windows; None where row i is sample i.
         window: see `OrderConfig`.
         pairs: keeps partners beside each other, so that they share a batch, and a rank where a rank's part of the
             batch is an even number. The one of an odd number of samples that is left over comes last of all.
@@ -54,6 +56,7 @@ class EpochOrder:
     seed: int
     epoch: int
     chunk_rows: int = 0
+    rows: RowOrder | None = None
     window: int = 0
     pairs: PairOrder | None = None
     rank: int = 0
@@ -96,7 +99,9 @@ class EpochOrder:
         whole = block < self._blocks
         block[whole] = self._shuffled(block[whole])
         places = block * self._block + side
-        return self.pairs.row_at(places) if self.pairs else places
+        if self.pairs:
+            return self.pairs.sample_at(places)
+        return self.rows.sample_of_row[places] if self.rows and self.window else places
 
     def _shuffled(self, positions: Samples) -> Samples:
         """The blocks that stand at some positions."""

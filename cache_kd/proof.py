@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 
 from cache_kd.errors import PixelMismatch
+from cache_kd.keyed.philox import words
 from cache_kd.types import Digests, Samples, ViewTensor
-from cache_kd.views import all_match, digests, words
+from cache_kd.views import all_match, digests
 
 Check = Literal["all", "sample", "off"]
 

@@ -151,7 +151,7 @@ def _redo(
             return
         with progress.task("teacher", sum(shard.rows for shard in pending), "views") as advance:
             for shard, logits, digests in ask(
-                teacher, renderer, pending, batch_size=batch_size, classes=manifest.classes, advance=advance
+                teacher, renderer, manifest, pending, batch_size=batch_size, advance=advance
             ):
                 writer.write(shard, logits, digests)
 
@@ -176,10 +176,10 @@ def _digests_hold(reader: Reader, rendering: Rendering, lost: set[object]) -> bo
         shard = next((shard for shard in layout.shards_of("train", view) if shard not in lost), None)
         if shard is None:
             continue
-        rows = np.arange(shard.start, min(shard.start + PROVING_ROWS, shard.stop))
-        found = rendering(Request("train", rows, view, digested=True)).digests
+        samples = reader.manifest.samples_of(shard)[:PROVING_ROWS]
+        found = rendering(Request("train", samples, view, digested=True)).digests
         assert found is not None
-        if not np.array_equal(found, np.asarray(stored[view, rows[0] : rows[-1] + 1])):
+        if not np.array_equal(found, np.asarray(stored[view, shard.start : shard.start + len(samples)])):
             return False
     return True
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from cache_kd.errors import ConfigError
+from cache_kd.keyed.feistel import row_at
 from cache_kd.types import Digests, Samples, Views
 from cache_kd.views import Album, Recipe, digests
-from cache_kd.views.feistel import row_at
 from cache_kd.views.generators import held_generators, seed_generators
 from cache_kd.views.memory import generators_of, moved, packages_of, snapshot
 from cache_kd.views.replay import module_of

@@ -11,12 +11,13 @@ from cache_kd.config import Config, canonical_json
 from cache_kd.disk import mending
 from cache_kd.errors import ConfigError, RunError
 from cache_kd.files import write_whole
+from cache_kd.keyed.feistel import permutation
 from cache_kd.progress import Progress, Silent
 from cache_kd.sheet_picture import Column, Picture
 from cache_kd.sources import Source, SourceSpec, open_source
 from cache_kd.sources.source import Decoding
 from cache_kd.types import Samples, Views
-from cache_kd.views import Recipe, make_recipe, permutation
+from cache_kd.views import Recipe, make_recipe
 
 
 class SheetConfig(Config):

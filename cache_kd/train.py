@@ -14,6 +14,7 @@ from cache_kd.distill.fold import Fold, fold
 from cache_kd.distill.loss import refuse_mixed
 from cache_kd.errors import ConfigError, RunError, StoreMismatch
 from cache_kd.evaluate import Evaluation, evaluate, predict
+from cache_kd.keyed.philox import unit, words
 from cache_kd.material import Material, from_images, from_stores
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.models.zoo import build as build_model
@@ -34,7 +35,6 @@ from cache_kd.train_config import resumed_config as resumed_config
 from cache_kd.train_words import about, announcement, epoch_line, summary
 from cache_kd.types import AnyViews, LabelArray, LogitArray, Logits
 from cache_kd.view_schedule import views_of
-from cache_kd.views.philox import unit, words
 
 LOG_EVERY = 50  # steps between two lines in metrics.jsonl; each costs one wait for the device
 
@@ -144,6 +144,7 @@ def _order(config: TrainConfig, material: Material, epoch: int, view: int) -> Ep
         seed=config.seed,
         epoch=epoch,
         chunk_rows=material.stores[0].manifest.parts["train"].chunk_rows if material.stores else 0,
+        rows=material.stores[0].manifest.row_order("train") if material.stores else None,
         window=config.order.window,
         pairs=material.recipe.pairs(material.renderer.rendering.seed, samples, view),
     )

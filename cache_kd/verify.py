@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from cache_kd.device import DeviceName, Precision, resolve_device
+from cache_kd.keyed.philox import words
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request
 from cache_kd.store.codec import make_codec
@@ -17,7 +18,6 @@ from cache_kd.store.reader import Reader
 from cache_kd.store.witness import witness_views
 from cache_kd.stored import open_stored_recipe, open_stored_source, open_stored_teacher
 from cache_kd.types import Samples
-from cache_kd.views import words
 from cache_kd.witness import Verdict, compare
 
 # Two runs of one float32 model on other batches or devices differ by rounding: at most 1e-6 of the largest

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from cache_kd.errors import ConfigError
-from cache_kd.views.feistel import row_at
+from cache_kd.keyed.feistel import row_at
 
 ViewSchedule = Literal["cycle", "shuffled", "first", "stretches"]
 

@@ -10,6 +10,7 @@ import torch
 from cache_kd.config import Config
 from cache_kd.device import describe_environment
 from cache_kd.errors import PixelMismatch, StoreMismatch
+from cache_kd.keyed.philox import below, words
 from cache_kd.proof import changes
 from cache_kd.rendering import Rendering, Request
 from cache_kd.store.manifest import Manifest
@@ -17,8 +18,6 @@ from cache_kd.store.reader import Reader
 from cache_kd.store.witness import witness_rows, witness_views
 from cache_kd.store.writer import Writer
 from cache_kd.types import AnyPicture, Samples, Views
-from cache_kd.views import words
-from cache_kd.views.philox import below
 
 # Mean |difference| of a row, of 255. Another release, processor or decoder rounds: up to 0.25, after steps on colour
 # 0.5; the teacher's logits then move less than float16 moves them (KL 4e-6). A crop that is one pixel off, the

@@ -10,7 +10,7 @@ HOUSE = Path(cache_kd.__file__).parent
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {
     "types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
-    "threads", "trust",
+    "threads", "trust", "keyed",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
@@ -32,7 +32,7 @@ FLOORS = (
 FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "types": set(), "progress": set(),
     "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
-    "trust": {"errors", "outside"},
+    "trust": {"errors", "outside"}, "keyed": {"types"},
 }  # fmt: skip
 
 

@@ -15,18 +15,18 @@ PLAIN = {"samples": 203, "batch_size": 24, "seed": 7, "epoch": 3}
 KINDS = {
     "all together": {},
     "windows": {"chunk_rows": CHUNK, "window": 3},
-    "pairs": {"pairs": PairOrder(seed=1, view=0, rows=203)},
+    "pairs": {"pairs": PairOrder(seed=1, view=0, samples=203)},
     "pairs in windows": {
         "chunk_rows": CHUNK,
         "window": 3,
-        "pairs": PairOrder(seed=1, view=0, rows=203, within=8),
+        "pairs": PairOrder(seed=1, view=0, samples=203, within=8),
     },
 }
 GOLDEN = {
     "all together": "dd8a0c75bd597d2f",
     "windows": "50bcdcb6fd1b50c3",
     "pairs": "5159ce4a1ac66d21",
-    "pairs in windows": "177f17a2f0295b06",
+    "pairs in windows": "ed512b6f1e719f90",
 }
 
 
@@ -43,7 +43,7 @@ def _whole(order):
 def _orders(draw):
     samples, within = draw(st.integers(1, 150)), draw(st.sampled_from([2, 4, 8]))
     window, paired = draw(st.integers(0, 5)), draw(st.booleans())
-    pairs = PairOrder(seed=0, view=1, rows=samples, within=within) if paired else None
+    pairs = PairOrder(seed=0, view=1, samples=samples, within=within) if paired else None
     chunk_rows = within * draw(st.integers(1, 4))
     return EpochOrder(
         samples=samples, batch_size=draw(st.integers(1, 40)),
@@ -133,7 +133,7 @@ def test_a_window_is_shuffled_and_so_are_the_chunks():
 @pytest.mark.parametrize("windows", [{}, {"chunk_rows": CHUNK, "window": 3}])
 @pytest.mark.parametrize("samples", [200, 203])
 def test_partners_share_a_batch_and_a_rank(windows, samples):
-    pairs = PairOrder(seed=5, view=2, rows=samples, within=8)
+    pairs = PairOrder(seed=5, view=2, samples=samples, within=8)
     for world in (1, 2):
         for rank in range(world):
             order = EpochOrder(
@@ -145,13 +145,13 @@ def test_partners_share_a_batch_and_a_rank(windows, samples):
 
 
 def test_the_odd_one_out_comes_last():
-    pairs = PairOrder(seed=5, view=2, rows=203)
-    assert _whole(EpochOrder(**PLAIN, pairs=pairs))[-1] == pairs.row_at(np.array([202]))
+    pairs = PairOrder(seed=5, view=2, samples=203)
+    assert _whole(EpochOrder(**PLAIN, pairs=pairs))[-1] == pairs.sample_at(np.array([202]))
 
 
 @pytest.mark.parametrize("kind", ["all together", "pairs"])
 def test_samples_sorted_by_class_come_well_mixed(kind):
-    fields = {"pairs": PairOrder(seed=3, view=0, rows=50_000)} if kind == "pairs" else {}
+    fields = {"pairs": PairOrder(seed=3, view=0, samples=50_000)} if kind == "pairs" else {}
     order = EpochOrder(samples=50_000, batch_size=500, seed=0, epoch=0, **fields)
     counts = np.stack([np.bincount(batch // 5000, minlength=10) for batch in order.batches()])
     # chi-squared with 99 * 9 degrees of freedom: 1054 is its 99.99 % point, 743 its 0.01 % point
@@ -166,7 +166,7 @@ def test_a_batch_that_ranks_cannot_share_is_refused():
 @pytest.mark.parametrize(("within", "named"), [(0, "all rows"), (10, "10 rows")])
 def test_windows_refuse_partners_in_other_chunks(within, named):
     with pytest.raises(ConfigError, match=f"{named}.*divides 16, or set window to 0"):
-        EpochOrder(**PLAIN, chunk_rows=16, window=2, pairs=PairOrder(seed=0, view=0, rows=203, within=within))
+        EpochOrder(**PLAIN, chunk_rows=16, window=2, pairs=PairOrder(seed=0, view=0, samples=203, within=within))
 
 
 def test_a_window_is_not_negative():

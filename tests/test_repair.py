@@ -57,7 +57,7 @@ def test_any_damage_to_every_kind_of_file_is_mended_to_the_very_bytes(stores, tm
     kinds: dict[str, list[str]] = {}
     for name in sorted(whole):
         kinds.setdefault(kind_of(name), []).append(name)
-    assert len(kinds) == 9  # three arrays, three kinds of record, witnesses of two views, metadata
+    assert len(kinds) == 10  # four arrays, three kinds of record, witnesses of two views, metadata
     for names in kinds.values():
         some = [name for name in names if name != "zarr.json"]  # but for the manifest
         for name in draw.sample(some, min(2, len(some))):
@@ -76,7 +76,7 @@ def test_only_what_is_damaged_is_redone_and_its_record_proves_the_bytes(own_stor
     untouched = own_store / "logits/dense/c/1/0/0"
     before = untouched.stat().st_mtime_ns
     result = repair(own_store, device="cpu")
-    assert result.pieces == result.same == ("train view 0, samples 128 to 255", "test labels")
+    assert result.pieces == result.same == ("train view 0, rows 128 to 255", "test labels")
     assert result.metadata == ("logits/zarr.json",)
     assert result.rows == 128
     assert untouched.stat().st_mtime_ns == before
@@ -96,7 +96,7 @@ def test_a_dry_run_names_everything_and_touches_nothing(own_store):
     (own_store / "notes.txt").write_text("mine")
     before = {file: file.stat().st_mtime_ns for file in own_store.rglob("*")}
     result = repair(own_store, device="cpu", dry_run=True)
-    assert result.pieces == ("witnesses of view 0", "train view 0, samples 0 to 127")
+    assert result.pieces == ("witnesses of view 0", "train view 0, rows 0 to 127")
     assert result.foreign == ("notes.txt",)
     assert {file: file.stat().st_mtime_ns for file in own_store.rglob("*")} == before
 

@@ -26,7 +26,7 @@ from cache_kd.exchange.hdf5_file import (
 )
 from cache_kd.exchange.whole_file import whole_file
 from cache_kd.progress import Progress, Silent
-from cache_kd.store.arrays import StoredArray, arrays_of, digest_array, label_array, logit_arrays
+from cache_kd.store.arrays import StoredArray, arrays_of, digest_array, logit_arrays
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import seal
 from cache_kd.store.reader import Reader
@@ -91,7 +91,8 @@ def export_store(
         for part in manifest.parts:
             for array in arrays_of(manifest, part):
                 _create(file, array, compression)
-            _put(file, label_array(manifest, part), (0,), ..., reader.labels(part))
+            for array, content in reader.of_samples(part):
+                _put(file, array, (0,), ..., content)
         for view in witness_views(manifest):
             _put_witnesses(file, view, reader.witnesses(view), compression)
         with progress.task("export", rows, "rows") as advance:

@@ -9,7 +9,7 @@ from cache_kd.config import Config
 from cache_kd.errors import StoreMismatch
 from cache_kd.exchange.hdf5_file import ExportedStore, open_export
 from cache_kd.progress import Progress, Silent
-from cache_kd.store.arrays import digest_array, label_array, logit_arrays
+from cache_kd.store.arrays import arrays_of_samples, digest_array, label_array, logit_arrays
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
@@ -45,7 +45,7 @@ def import_store(file: Path, store: Path, progress: Progress | None = None) -> I
         manifest = exported.manifest
 
         def admit(stored: Manifest) -> None:
-            _demand_same_witnesses(exported, Reader(store, stored))
+            _demand_same_rows(exported, Reader(store, stored))
 
         with Writer.create_or_resume(store, manifest, admit=admit) as writer:
             # a store of more views may lack shards that only its own dump can redo
@@ -55,7 +55,10 @@ def import_store(file: Path, store: Path, progress: Progress | None = None) -> I
             for view in set(writer.pending_witnesses()) & set(witness_views(manifest)):
                 writer.write_witnesses(view, exported.witnesses(view))
             for part in manifest.parts:
-                writer.write_labels(part, exported.read(label_array(manifest, part), (0,), ...))
+                for array in arrays_of_samples(manifest, part):
+                    content = exported.read(array, (0,), ...)
+                    if array == label_array(manifest, part):
+                        writer.write_labels(part, content)
             with progress.task("import", rows, "rows") as advance:
                 for shard in pending:
                     _write_shard(exported, writer, shard)
@@ -83,8 +86,17 @@ def _write_shard(exported: ExportedStore, writer: Writer, shard: Shard) -> None:
     writer.write_encoded(shard, encoded, digests)
 
 
-def _demand_same_witnesses(exported: ExportedStore, reader: Reader) -> None:
-    """See that rows of two kinds of pixels do not meet in one store."""
+def _demand_same_rows(exported: ExportedStore, reader: Reader) -> None:
+    """See that neither rows of two kinds of pixels nor rows in two orders meet in one store."""
+    cuts = [
+        {name: part.model_dump(exclude={"views"}) for name, part in manifest.parts.items()}
+        for manifest in (reader.manifest, exported.manifest)
+    ]
+    if cuts[0] != cuts[1]:
+        raise StoreMismatch(
+            f"{reader.path} has the numbers of {exported.path}, but its rows are cut or ordered otherwise, as those of "
+            "stores of another release are. Pass another --store; nothing was changed."
+        )
     for view in reader.witnessed_views():
         if view in witness_views(exported.manifest) and not np.array_equal(
             reader.witnesses(view), exported.witnesses(view)

@@ -1,7 +1,7 @@
 """The Zarr arrays of a store: where each stands, what its metadata says, and which files hold a shard."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class StoredArray:
 
 
 def logit_arrays(manifest: Manifest, part: str) -> dict[str, StoredArray]:
-    """The codec's arrays [view, sample, width] of one part, by the codec's names for them."""
+    """The codec's arrays [view, row, width] of one part, by the codec's names for them."""
     entry = manifest.parts[part]
     return {
         array.name: StoredArray(
@@ -93,14 +93,14 @@ def logit_arrays(manifest: Manifest, part: str) -> dict[str, StoredArray]:
             fill="NaN" if array.dtype.startswith("float") else 0,
             object_shape=(1, entry.shard_rows, array.width),
             chunk_shape=(1, entry.chunk_rows, array.width),
-            dimensions=("view", "sample", "width"),
+            dimensions=("view", _axis(manifest, part), "width"),
         )
         for array in make_codec(manifest.codec).arrays(manifest.classes)
     }
 
 
 def digest_array(manifest: Manifest, part: str) -> StoredArray:
-    """The crc32 of every view's pixels, uint32 [view, sample]."""
+    """The crc32 of every view's pixels, uint32 [view, row]."""
     entry = manifest.parts[part]
     return StoredArray(
         path=f"{_folder(part)}view_digest",
@@ -109,7 +109,7 @@ def digest_array(manifest: Manifest, part: str) -> StoredArray:
         fill=0,
         object_shape=(1, entry.shard_rows),
         chunk_shape=None,
-        dimensions=("view", "sample"),
+        dimensions=("view", _axis(manifest, part)),
     )
 
 
@@ -127,9 +127,21 @@ def label_array(manifest: Manifest, part: str) -> StoredArray:
     )
 
 
+def sample_array(manifest: Manifest, part: str) -> StoredArray:
+    """The sample in each row, int64 [row], in one file: `Manifest.row_order` for other tools."""
+    return replace(label_array(manifest, part), path=f"{_folder(part)}samples", dimensions=("row",))
+
+
 def arrays_of(manifest: Manifest, part: str) -> list[StoredArray]:
     """Every array of one part."""
-    return [*logit_arrays(manifest, part).values(), digest_array(manifest, part), label_array(manifest, part)]
+    of_rows = [*logit_arrays(manifest, part).values(), digest_array(manifest, part)]
+    return [*of_rows, *arrays_of_samples(manifest, part)]
+
+
+def arrays_of_samples(manifest: Manifest, part: str) -> list[StoredArray]:
+    """The arrays that are the same for all views: labels and, where rows have an order of their own, samples."""
+    keyed = manifest.parts[part].row_order == "keyed"
+    return [label_array(manifest, part), *([sample_array(manifest, part)] if keyed else [])]
 
 
 def shard_files(manifest: Manifest, shard: Shard) -> list[str]:
@@ -165,6 +177,10 @@ def metadata_fault(store: Path, file: str, expected: dict[str, Any]) -> str | No
     if wrong == ["shape"] and _is_grown(expected, found.get("shape")):
         return None
     return f"disagrees with the manifest in {', '.join(wrong)}" if wrong else None
+
+
+def _axis(manifest: Manifest, part: str) -> str:
+    return "row" if manifest.parts[part].row_order == "keyed" else "sample"
 
 
 def _folder(part: str) -> str:

@@ -31,6 +31,11 @@ class CodecArray(NamedTuple):
     width: int  # numbers per row
     dtype: str
 
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes."""
+        return self.width * np.dtype(self.dtype).itemsize
+
 
 class Codec(Config, ABC):
     """How logits are kept; its fields, and so its JSON, hold everything that decides a stored number.
@@ -50,7 +55,7 @@ class Codec(Config, ABC):
         """float32 `logits` [rows, classes] as the arrays that are kept, on the device where they are.
 
         Raises:
-            ModelError: a logit is NaN, infinite or beyond what the codec can hold; names row and class.
+            UnfitLogit: a logit is NaN, infinite or beyond what the codec can hold; names row and class.
         """
 
     @abstractmethod
@@ -76,7 +81,11 @@ class Codec(Config, ABC):
 
     def bytes_per_row(self, classes: int) -> int:
         """On disk, before checksums and digests."""
-        return sum(array.width * np.dtype(array.dtype).itemsize for array in self.arrays(classes))
+        return sum(array.row_bytes for array in self.arrays(classes))
+
+    def widest_bytes(self, classes: int) -> int:
+        """Of a row, in the array that takes most of it."""
+        return max(array.row_bytes for array in self.arrays(classes))
 
 
 def make_codec(spec: str | Mapping[str, Any]) -> Codec:
@@ -97,22 +106,36 @@ def codec_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent / "codecs")]))
 
 
+class UnfitLogit(ModelError):
+    """A logit that a codec cannot keep.
+
+    Attributes:
+        row: of it.
+        column: its class.
+        why: what it is, and the mend.
+    """
+
+    def __init__(self, row: int, column: int, why: str) -> None:
+        super().__init__(f"row {row}, class {column}: {why}")
+        self.row, self.column, self.why = row, column, why
+
+
 def refuse(logits: Logits, unfit: torch.Tensor, why: str) -> None:
     """Raise for the first logit that is `unfit`, a mask [rows, classes]; pass where none is.
 
     Raises:
-        ModelError: names row, class and value.
+        UnfitLogit: names row, class and value.
     """
     if bool(unfit.any()):
         row, column = unfit.nonzero()[0].tolist()
-        raise ModelError(f"row {row}, class {column}: the teacher's logit is {logits[row, column].item()}; {why}")
+        raise UnfitLogit(row, column, f"the teacher's logit is {logits[row, column].item()}; {why}")
 
 
 def refuse_unfinite(logits: Logits) -> None:
     """Raise for NaN and infinity, which no codec keeps: NaN marks what was never written.
 
     Raises:
-        ModelError: names row and class.
+        UnfitLogit: names row and class.
     """
     refuse(logits, ~logits.isfinite(), "a logit must be a finite number. Check the checkpoint and its normalisation.")
 

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-# A chunk of about 1 MiB at two bytes per logit: 512 rows at 1,000 classes. Smaller ones pay 65 us each in zarr.
+# Chunks of 0.5 to 1 MiB: 512 rows of 1,000 logits of one byte or two. Smaller ones pay 65 us each in zarr.
 CHUNK_BYTES = 2**20
-BYTES_PER_LOGIT = 2
 LEAST_CHUNK_ROWS, MOST_CHUNK_ROWS = 16, 4096
 
 # Shards of 8 to 16 MiB read fastest; beyond 32 MiB every reader pays for page faults.
@@ -17,22 +16,22 @@ LEAST_CHUNKS = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A run of samples of one view: what is written, resumed and checked as one."""
+    """A run of rows of one view: what is written, resumed and checked as one."""
 
     part: str
     view: int
     index: int  # within its view
-    start: int  # first sample
-    stop: int  # one past the last sample
+    start: int  # first row
+    stop: int  # one past the last row
 
     @property
     def rows(self) -> int:
-        """Number of samples."""
+        """Number of rows."""
         return self.stop - self.start
 
     def __str__(self) -> str:
-        """`train view 0, samples 512 to 1023`."""
-        return f"{self.part} view {self.view}, samples {self.start} to {self.stop - 1}"
+        """`train view 0, rows 512 to 1023`."""
+        return f"{self.part} view {self.view}, rows {self.start} to {self.stop - 1}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,31 +49,31 @@ class Layout:
         return -(-self.samples // self.shard_rows)
 
     def shards(self, part: str) -> list[Shard]:
-        """All shards in the order of writing: view by view, then by sample."""
+        """All shards in the order of writing: view by view, then by row."""
         return [shard for view in range(self.views) for shard in self.shards_of(part, view)]
 
     def shards_of(self, part: str, view: int) -> list[Shard]:
-        """The shards of one view, by sample."""
+        """The shards of one view, by row."""
         return [
             Shard(part=part, view=view, index=index, start=start, stop=min(start + self.shard_rows, self.samples))
             for index, start in enumerate(range(0, self.samples, self.shard_rows))
         ]
 
 
-def choose_layout(samples: int, *, views: int, classes: int) -> Layout:
+def choose_layout(samples: int, *, views: int, row_bytes: int) -> Layout:
     """The layout of a new part; a function of counts only, so two dumps of the same rows agree.
 
     Args:
         samples: rows per view, >= 1.
         views: >= 1; has no influence on the cut.
-        classes: logits per row, >= 1.
+        row_bytes: what a row takes in the widest array of the codec, >= 1.
 
-    >>> choose_layout(1_281_167, views=8, classes=1000)
-    Layout(samples=1281167, views=8, chunk_rows=512, shard_rows=8192)
-    >>> choose_layout(50_000, views=4, classes=100)
+    >>> choose_layout(1_281_167, views=8, row_bytes=1000)
+    Layout(samples=1281167, views=8, chunk_rows=1024, shard_rows=16384)
+    >>> choose_layout(50_000, views=4, row_bytes=200)
     Layout(samples=50000, views=4, chunk_rows=2048, shard_rows=10240)
     """
-    fitting = min(CHUNK_BYTES // (BYTES_PER_LOGIT * classes), samples // LEAST_CHUNKS)
+    fitting = min(CHUNK_BYTES // row_bytes, samples // LEAST_CHUNKS)
     chunk_rows = min(max(_power_of_two(fitting), LEAST_CHUNK_ROWS), MOST_CHUNK_ROWS)
     chunks = -(-samples // chunk_rows)
     return Layout(

@@ -12,10 +12,13 @@ from pydantic import Field
 
 from cache_kd.config import Config, build, canonical_json
 from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomplete
-from cache_kd.store.layout import Layout, choose_layout
+from cache_kd.store.codec import make_codec
+from cache_kd.store.layout import Layout, Shard, choose_layout
+from cache_kd.store.migration import identity_of_version_2, migrated
+from cache_kd.store.row_order import RowOrder, RowOrderKind
+from cache_kd.types import Samples
 
 FORMAT = "cache_kd-store"
-VERSION = 2  # 1 had no witnesses
 
 ATTRIBUTE = "cache_kd"  # the key of the root group's attributes that holds the manifest
 ROOT_FILE = "zarr.json"  # of the root group; its presence with a manifest is what makes a folder a store
@@ -37,6 +40,7 @@ class Part(Config):
     fingerprint: str  # of the images and labels of this split
     chunk_rows: PositiveInt
     shard_rows: PositiveInt
+    row_order: RowOrderKind = "keyed"
 
     @property
     def layout(self) -> Layout:
@@ -86,7 +90,7 @@ class Manifest(Config):
     """What a store says of itself."""
 
     format: Literal["cache_kd-store"] = "cache_kd-store"
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     store_id: str
     parts: dict[str, Part]
     source: StoredSource
@@ -103,12 +107,24 @@ class Manifest(Config):
         """Logits per row."""
         return self.source.classes
 
+    def row_order(self, part: str) -> RowOrder:
+        """Which sample stands in which row of `part`."""
+        entry = self.parts[part]
+        return RowOrder(kind=entry.row_order, seed=self.seed, samples=entry.samples)
+
+    def samples_of(self, shard: Shard) -> Samples:
+        """The samples that stand in the rows of `shard`, in their order."""
+        return self.row_order(shard.part).sample_of_row[shard.start : shard.stop]
+
     def identity(self) -> dict[str, Any]:
-        """What decides numbers; the number of views is not in it, because views can be added."""
+        """What decides numbers: not how rows are laid out, nor the number of views, because views can be added."""
         decode = self.source.decode
         return {
             "teacher": self.teacher.model_dump(mode="json", exclude={"checkpoint"}),
-            "parts": {name: part.model_dump(mode="json", exclude={"views"}) for name, part in self.parts.items()},
+            "parts": {
+                name: part.model_dump(mode="json", include={"samples", "fingerprint"})
+                for name, part in self.parts.items()
+            },
             "classes": self.classes,
             "recipe": self.recipe,
             "seed": self.seed,
@@ -190,8 +206,9 @@ def new_manifest(
         ConfigError: a value does not fit.
     """
     parts = {}
+    row_bytes = make_codec(codec).widest_bytes(classes)
     for name, count in samples.items():
-        layout = choose_layout(count, views=views if name == "train" else 1, classes=classes)
+        layout = choose_layout(count, views=views if name == "train" else 1, row_bytes=row_bytes)
         parts[name] = {**vars(layout), "fingerprint": fingerprints[name]}
     source = {
         "spec": dict(source_spec),
@@ -214,7 +231,7 @@ def new_manifest(
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
     manifest = build(Manifest, described)
-    return manifest.model_copy(update={"store_id": _store_id(manifest)})
+    return manifest.model_copy(update={"store_id": _store_ids(manifest)[0]})
 
 
 def differences(stored: Manifest, asked: Manifest) -> list[Difference]:
@@ -255,29 +272,19 @@ def seal(manifest: Manifest) -> dict[str, Any]:
 
 
 def unseal(sealed: Mapping[str, Any], origin: Path) -> Manifest:
-    """The manifest that `seal` made into `sealed`, which was found in `origin`.
+    """The manifest that `seal` made into `sealed`, which was found in `origin`; see `migration` for older ones.
 
     Raises:
         StoreError: a newer or a much older release sealed it.
         ConfigError: it is not what was sealed.
     """
-    version = sealed.get("version")
-    if isinstance(version, int) and version > VERSION:
-        raise StoreError(
-            f"{origin} is a store of version {version}; this release reads version {VERSION}. "
-            "Upgrade with: pip install --upgrade cache_kd."
-        )
-    if isinstance(version, int) and version < VERSION:
-        raise StoreError(
-            f"{origin} is a store of version {version}, made before stores kept pixels to prove their views by. "
-            "Dump again to another --store."
-        )
     content = {name: value for name, value in sealed.items() if name != "digest"}
+    words = migrated(content, origin)
     if sealed.get("digest") != _digest(content):
         raise ConfigError("its digest does not match its content")
-    manifest = build(Manifest, content)
-    if manifest.store_id != _store_id(manifest):
-        raise ConfigError(f"the id {manifest.store_id} is not the one of its content, {_store_id(manifest)}")
+    manifest = build(Manifest, words)
+    if manifest.store_id not in _store_ids(manifest):
+        raise ConfigError(f"the id {manifest.store_id} is not the one of its content, {_store_ids(manifest)[0]}")
     return manifest
 
 
@@ -319,9 +326,14 @@ def _damaged(path: Path, what: str) -> StoreDamaged:
     )
 
 
-def _store_id(manifest: Manifest) -> str:
-    """16 hexadecimal digits: any two of a million stores share them with probability 3e-8."""
-    return _digest(manifest.identity())[:16]
+def _store_ids(manifest: Manifest) -> tuple[str, str]:
+    """The id of a new store, and the one it had in version 2, which its completion records keep.
+
+    16 hexadecimal digits: any two of a million stores share them with probability 3e-8.
+    """
+    identity, content = manifest.identity(), manifest.model_dump(mode="json")
+    before = identity_of_version_2(identity, content["parts"])
+    return _digest(identity)[:16], _digest(before)[:16]
 
 
 def _digest(content: Any) -> str:

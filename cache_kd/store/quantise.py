@@ -69,6 +69,6 @@ def refuse_beyond_range(logits: Logits) -> None:
     """Raise for a logit whose row's range might not be a float32.
 
     Raises:
-        ModelError: names row, class and value.
+        UnfitLogit: names row, class and value.
     """
     refuse(logits, logits.abs() > LARGEST, f"a row of codes spans at most +-{LARGEST:.1e}; use --codec float32.")

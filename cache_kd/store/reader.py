@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomplete
-from cache_kd.store.arrays import StoredArray, digest_array, label_array, logit_arrays, metadata_fault, metadata_files
+from cache_kd.store.arrays import (
+    StoredArray,
+    arrays_of_samples,
+    digest_array,
+    logit_arrays,
+    metadata_fault,
+    metadata_files,
+)
 from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.damage import find_damage
 from cache_kd.store.layout import Shard
@@ -24,6 +31,7 @@ from cache_kd.store.record import (
     unfinished,
     witness_piece,
 )
+from cache_kd.store.row_order import RowOrder
 from cache_kd.store.witness import decode, witness_views
 from cache_kd.types import Digests, LabelArray, LogitArray, Samples
 
@@ -33,8 +41,9 @@ class StoredView:
     """One whole view in memory, as narrow as it was stored."""
 
     codec: Codec
-    arrays: dict[str, NDArray[Any]]  # name -> [samples, width]
+    arrays: dict[str, NDArray[Any]]  # name -> [rows, width]
     classes: int
+    order: RowOrder
 
     @property
     def nbytes(self) -> int:
@@ -43,7 +52,8 @@ class StoredView:
 
     def rows(self, samples: Samples) -> LogitArray:
         """The logits float32 [batch, classes] of any `samples`, in their order."""
-        picked = {name: np.take(array, samples, axis=0) for name, array in self.arrays.items()}
+        rows = self.order.row_of_sample[samples]
+        picked = {name: np.take(array, rows, axis=0) for name, array in self.arrays.items()}
         return self.codec.decode(picked, self.classes)
 
 
@@ -105,9 +115,18 @@ class Reader:
             StoreIncomplete: they are not written yet.
             StoreDamaged: they are not the ones that were written.
         """
+        return self.of_samples(part)[0][1]
+
+    def of_samples(self, part: str) -> list[tuple[StoredArray, NDArray[Any]]]:
+        """The arrays that are the same for all views of `part`, first of them its labels.
+
+        Raises:
+            StoreIncomplete: they are not written yet.
+            StoreDamaged: they are not the ones that were written.
+        """
         piece = label_piece(self.manifest, part)
         self._require([piece], deep=True)
-        return self._read(piece, label_array(self.manifest, part), ...)
+        return [(array, self._read(piece, array, ...)) for array in arrays_of_samples(self.manifest, part)]
 
     def digests(self, part: str, view: int) -> Digests:
         """The crc32 of the pixels that the teacher saw, uint32 [samples]; kept in memory after the first call.
@@ -119,8 +138,9 @@ class Reader:
         if (part, view) not in self._digests:
             array = digest_array(self.manifest, part)
             digests = np.empty(array.shape[1], dtype=array.dtype)
+            samples = self.manifest.row_order(part).sample_of_row
             for piece, rows in self._checked_shards(part, view):
-                digests[rows] = self._read(piece, array, (view, rows))
+                digests[samples[rows]] = self._read(piece, array, (view, rows))
             digests.setflags(write=False)
             self._digests[part, view] = digests
         return self._digests[part, view]
@@ -154,7 +174,8 @@ class Reader:
         for piece, rows in self._checked_shards(part, number):
             for name, array in arrays.items():
                 encoded[name][rows] = self._read(piece, array, (number, rows))
-        return StoredView(make_codec(self.manifest.codec), encoded, self.manifest.classes)
+        order = self.manifest.row_order(part)
+        return StoredView(make_codec(self.manifest.codec), encoded, self.manifest.classes, order)
 
     def shard(self, shard: Shard) -> tuple[dict[str, NDArray[Any]], Digests]:
         """One shard as it is stored, checked: the codec's arrays [rows, width] by their names, and the digests.

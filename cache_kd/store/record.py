@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from cache_kd.config import Config
 from cache_kd.files import write_whole
-from cache_kd.store.arrays import label_array, shard_files
+from cache_kd.store.arrays import arrays_of_samples, shard_files
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.witness import witness_file, witness_rows, witness_views
@@ -61,11 +61,11 @@ class Record(Config):
 
 
 def label_piece(manifest: Manifest, part: str) -> Piece:
-    """The labels of one part."""
+    """The labels of one part, and which sample stands in which row."""
     return Piece(
         name=f"{part}.labels",
         title=f"{part} labels",
-        files=(label_array(manifest, part).file(0),),
+        files=tuple(array.file(0) for array in arrays_of_samples(manifest, part)),
         rows=manifest.parts[part].samples,
         shard=None,
     )

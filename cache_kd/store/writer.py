@@ -16,13 +16,13 @@ from cache_kd.errors import ModelError, StoreError, StoreMismatch
 from cache_kd.files import sync_folder, write_whole
 from cache_kd.store.arrays import (
     StoredArray,
+    arrays_of_samples,
     digest_array,
-    label_array,
     logit_arrays,
     metadata_fault,
     metadata_files,
 )
-from cache_kd.store.codec import Encoded, make_codec
+from cache_kd.store.codec import Encoded, UnfitLogit, make_codec
 from cache_kd.store.disk import mending
 from cache_kd.store.layout import Shard
 from cache_kd.store.locks import writing
@@ -43,7 +43,7 @@ from cache_kd.store.witness import encode, witness_views
 from cache_kd.types import Digests, LabelArray, Logits
 
 # the folders of a store; an abandoned creation may have left any of them, with metadata but no rows in it
-OURS = ("logits", "view_digest", "labels", "test", WITNESS_FOLDER, FOLDER)
+OURS = ("logits", "view_digest", "labels", "samples", "test", WITNESS_FOLDER, FOLDER)
 
 
 class Writer:
@@ -170,8 +170,12 @@ class Writer:
         assert logits.shape == (shard.rows, self.manifest.classes)
         try:
             encoded = self._codec.encode(logits)
-        except ModelError as fault:
-            raise ModelError(f"{shard}: {fault} Finished shards are kept.") from None
+        except UnfitLogit as fault:
+            sample = self.manifest.samples_of(shard)[fault.row]
+            raise ModelError(
+                f"{shard.part} view {shard.view}, sample {sample}, class {fault.column}: {fault.why} "
+                "Finished shards are kept."
+            ) from None
         self.write_encoded(shard, encoded, digests)
 
     def write_encoded(self, shard: Shard, encoded: Encoded, digests: Digests) -> None:
@@ -203,7 +207,9 @@ class Writer:
         piece = label_piece(self.manifest, part)
         assert labels.shape == (piece.rows,)
         if piece.name in self._unfinished:
-            self._write(piece, [(label_array(self.manifest, part), (slice(None),), labels)])
+            rows = {"labels": labels, "samples": self.manifest.row_order(part).sample_of_row}
+            arrays = arrays_of_samples(self.manifest, part)
+            self._write(piece, [(array, (slice(None),), rows[array.path.rpartition("/")[2]]) for array in arrays])
 
     def pending_witnesses(self) -> list[int]:
         """The views whose witnesses are still to be written, in order."""

@@ -5,9 +5,9 @@ from decimal import Context, Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from cache_kd.keyed.philox import below, unit
 from cache_kd.types import Boxes, BoxTries, Fits, Sizes, Words
 from cache_kd.views.limits import RatioLimits, ShareLimits
-from cache_kd.views.philox import below, unit
 
 TRIES = 10  # as in torchvision
 BOX_WORDS = 4 * TRIES  # area, ratio, top and left of each try

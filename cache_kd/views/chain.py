@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from cache_kd.keyed.philox import words
 from cache_kd.types import KnobTensor, PixelTensor, Samples, ViewTensor
 from cache_kd.views.composite import Composite
 from cache_kd.views.find import make_base, make_step
-from cache_kd.views.philox import words
 from cache_kd.views.recipe import CPU, Album, Recipe
 from cache_kd.views.step import Step
 

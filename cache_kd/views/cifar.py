@@ -8,9 +8,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, KnobTensor, Pictures, Pixels, PixelTensor, Sizes, Views, ViewTensor, Words
 from cache_kd.views.frame import Frame, one_size
-from cache_kd.views.philox import below
 
 # pictures at a time: scratch space then stays in the cache and on the heap. At 512 pictures of 32x32x3 this takes
 # 1.6 us each, all at once 7 us, most of it for fresh pages from the kernel

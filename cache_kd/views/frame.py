@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from cache_kd.errors import ConfigError
+from cache_kd.keyed.philox import words
 from cache_kd.types import Knobs, KnobTensor, Pictures, Pixels, PixelTensor, Samples, Sizes, Views, ViewTensor, Words
-from cache_kd.views.philox import words
 from cache_kd.views.recipe import CPU, Album, Recipe
 
 PURPOSE = "view"

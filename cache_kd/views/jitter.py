@@ -5,11 +5,11 @@ from itertools import permutations
 import numpy as np
 import torch
 
+from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
 from cache_kd.views.limits import FactorLimits, TurnLimits
 from cache_kd.views.ops.colour import ONE, brightness, contrast, saturation
 from cache_kd.views.ops.hue import hue
-from cache_kd.views.philox import below
 
 CHANGES = ((brightness, ONE), (contrast, ONE), (saturation, ONE), (hue, 0))  # and the factor that changes nothing
 ORDERS = np.array(list(permutations(range(len(CHANGES)))))

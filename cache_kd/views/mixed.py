@@ -7,6 +7,7 @@ import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 from torch import Tensor
 
+from cache_kd.keyed.philox import below, unit, words
 from cache_kd.types import (
     FixedPoint,
     Knobs,
@@ -22,7 +23,6 @@ from cache_kd.views.composite import Composite
 from cache_kd.views.find import make_base
 from cache_kd.views.mixing import Mixing
 from cache_kd.views.pairs import PairOrder
-from cache_kd.views.philox import below, unit, words
 from cache_kd.views.recipe import CPU, Album, Recipe
 
 PURPOSE = "mixing"
@@ -45,7 +45,7 @@ class Mixed(Composite):
         mixup: alpha of Beta(alpha, alpha), the distribution of a view's own share of a blend; 0 for no mixup.
         cutmix: the same of the share that a box leaves, before it is cut off at the border; 0 for no CutMix.
         switch: share of the rows that take CutMix where both are on.
-        within: partners lie in the same run of this many consecutive rows, an even number; 0 for anywhere.
+        within: partners lie in the same run of this many rows of a store, an even number; 0 for anywhere.
 
     References:
         Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018.
@@ -105,7 +105,7 @@ class Mixed(Composite):
 
     def pairs(self, seed: int, rows: int, view: int) -> PairOrder:
         """Partners of one view; see `PairOrder`."""
-        return PairOrder(seed=seed, view=view, rows=rows, within=self.within)
+        return PairOrder(seed=seed, view=view, samples=rows, within=self.within)
 
     def mixing(self, seed: int, samples: Samples, view: int, *, rows: int, height: int, width: int) -> Mixing:
         """Partners, and the share of each view that is its own: of a blend its weight, of a box the pixels outside."""

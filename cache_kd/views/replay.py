@@ -16,10 +16,10 @@ from PIL import Image
 from pydantic import AfterValidator, Field, field_validator
 
 from cache_kd.errors import ConfigError
+from cache_kd.keyed.philox import words
 from cache_kd.outside import is_outside, load_function
 from cache_kd.types import AnyPicture, Pictures, Samples, View, Views, ViewTensor
 from cache_kd.views.generators import held_generators, seed_generators
-from cache_kd.views.philox import words
 from cache_kd.views.recipe import CPU, Album, Recipe
 
 PURPOSE = "replay"

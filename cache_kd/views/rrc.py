@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cache_kd.keyed.philox import below
 from cache_kd.threads import map_in_threads
 from cache_kd.types import Knobs, Picture, Pictures, Sizes, View, Views, Words
 from cache_kd.views.box import BOX_WORDS, box_tries, first_fitting
 from cache_kd.views.frame import Frame
 from cache_kd.views.limits import RatioLimits, ShareLimits
-from cache_kd.views.philox import below
 from cache_kd.views.resize import Backend, resize
 
 

@@ -50,13 +50,13 @@ def test_differences_are_named_with_both_sides(describe):
 
 
 def test_a_version_from_the_future_is_refused_politely(describe, place):
-    content = root_file(describe()).replace(b'"version": 2,\n      "store_id"', b'"version": 3,\n      "store_id"')
-    with pytest.raises(StoreError, match=r"version 3; this release reads version 2. Upgrade"):
+    content = root_file(describe()).replace(b'"version": 3,\n      "store_id"', b'"version": 4,\n      "store_id"')
+    with pytest.raises(StoreError, match=r"version 4; this release reads versions 2 to 3. Upgrade"):
         read_manifest(place(content))
 
 
 def test_a_store_from_before_the_witnesses_is_refused_politely(describe, place):
-    content = root_file(describe()).replace(b'"version": 2,\n      "store_id"', b'"version": 1,\n      "store_id"')
+    content = root_file(describe()).replace(b'"version": 3,\n      "store_id"', b'"version": 1,\n      "store_id"')
     with pytest.raises(StoreError, match=r"of version 1, made before .* Dump again to another --store\."):
         read_manifest(place(content))
 

@@ -7,6 +7,7 @@ import pytest
 import zarr
 
 from cache_kd.errors import StoreDamaged, StoreError, StoreIncomplete
+from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import read_manifest, root_file
 from cache_kd.store.reader import Reader
@@ -52,7 +53,8 @@ def test_labels_that_are_missing_make_a_store_unfinished(store):
         Reader.open(store)
 
 
-def test_a_codec_of_another_release_is_refused(store, describe):
+def test_a_codec_of_another_release_is_refused(store, describe, monkeypatch):
+    monkeypatch.setattr("cache_kd.store.manifest.make_codec", lambda spec: make_codec("float16"))
     (store / "zarr.json").write_bytes(root_file(describe(codec={"name": "float12"})))
     with pytest.raises(StoreError, match=r"no codec 'float12'.*Upgrade cache_kd"):
         Reader.open(store)
@@ -64,12 +66,12 @@ def test_a_flipped_bit_names_its_file_and_the_mend(store):
     content[100] ^= 1
     shard.write_bytes(content)
     reader = Reader.open(store)
-    with pytest.raises(StoreDamaged, match=rf"train view 0, samples 16 to 31: {shard} .*kdcache verify .*--deep"):
+    with pytest.raises(StoreDamaged, match=rf"train view 0, rows 16 to 31: {shard} .*kdcache verify .*--deep"):
         reader.view("train", 0)
     assert reader.view("train", 1).nbytes
     assert reader.check(deep=False) == []
     assert reader.check(deep=True) == [
-        f"train view 0, samples 16 to 31: {shard} has other bytes than were written (sha256)"
+        f"train view 0, rows 16 to 31: {shard} has other bytes than were written (sha256)"
     ]
 
 
@@ -111,7 +113,7 @@ def test_check_names_every_kind_of_fault(store):
     (store / "stranger.npy").write_bytes(b"")
     (store / "labels/zarr.json").write_text("{}")
     faults = "\n".join(Reader(store, read_manifest(store)).check())
-    assert "train view 0, samples 0 to 15: not written" in faults
+    assert "train view 0, rows 0 to 15: not written" in faults
     assert "c/0/1/0 is missing" in faults
     assert "view_digest/c/0/2 has 4 bytes, 68 were written" in faults
     assert "stranger.npy does not belong to this store" in faults

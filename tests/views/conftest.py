@@ -4,8 +4,8 @@ import album as shared
 import pytest
 import torch
 
+from cache_kd.keyed.philox import words
 from cache_kd.views.frame import PURPOSE, Frame, one_size, sizes_of
-from cache_kd.views.philox import words
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import math
 import numpy as np
 import pytest
 
+from cache_kd.keyed.philox import words
 from cache_kd.views.box import BOX_WORDS, box_tries, exp, first_fitting, log
-from cache_kd.views.philox import words
 
 
 def _tries(count, height, width, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)):

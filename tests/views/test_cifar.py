@@ -3,7 +3,8 @@ import pytest
 from torchvision.transforms import functional
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_recipe, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import make_recipe
 
 
 def test_every_crop_and_flip_is_the_plain_slice(make_pictures):

@@ -6,7 +6,8 @@ import torch
 from torchvision.transforms import v2
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_recipe, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import make_recipe
 from cache_kd.views.mixed import PURPOSE, WORD_COUNT, blend, own_share, paste
 
 SEED = 2026
@@ -51,11 +52,11 @@ def test_a_partner_in_the_batch_and_a_fetched_one_give_the_same_pixels(kind, wit
 def test_partners_in_the_batch_are_decoded_once(counted):
     shown, recipe = counted(100), make_recipe("cifar+mixup")
     pairs = recipe.pairs(SEED, 100, 0)
-    recipe.view(shown, SEED, pairs.row_at(np.arange(20, 36)), 0)
-    assert sorted(shown.asked) == sorted(pairs.row_at(np.arange(20, 36)))
+    recipe.view(shown, SEED, pairs.sample_at(np.arange(20, 36)), 0)
+    assert sorted(shown.asked) == sorted(pairs.sample_at(np.arange(20, 36)))
     shown.asked.clear()
-    recipe.view(shown, SEED, pairs.row_at(np.arange(20, 36, 2)), 0)
-    assert sorted(shown.asked) == sorted(pairs.row_at(np.arange(20, 36)))
+    recipe.view(shown, SEED, pairs.sample_at(np.arange(20, 36, 2)), 0)
+    assert sorted(shown.asked) == sorted(pairs.sample_at(np.arange(20, 36)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,7 +12,8 @@ from album import SETTINGS
 from PIL import Image
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import digests, make_recipe, make_step, step_names, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import digests, make_recipe, make_step, step_names
 from cache_kd.views.recipe import Recipe
 
 SEED = 2026

@@ -12,7 +12,8 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import digests, make_recipe, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import digests, make_recipe
 from cache_kd.views.generators import held_generators, seed_generators
 from cache_kd.views.replay import PURPOSE
 

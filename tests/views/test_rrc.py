@@ -9,7 +9,8 @@ from torchvision.transforms import RandomResizedCrop, v2
 
 from cache_kd import threads
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_recipe, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import make_recipe
 
 RECIPE = make_recipe("rrc")
 

@@ -5,10 +5,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
 from cache_kd.views.ops.operations import AUTOAUGMENT, SIGNED, Operation, apply
 from cache_kd.views.ops.policies import CIFAR10, IMAGENET, SVHN
-from cache_kd.views.philox import below
 from cache_kd.views.step import Step
 
 POLICIES = {"imagenet": IMAGENET, "cifar10": CIFAR10, "svhn": SVHN}

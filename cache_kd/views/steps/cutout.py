@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
 from cache_kd.views.ops.inside import in_box
-from cache_kd.views.philox import below
 from cache_kd.views.step import Step
 
 

@@ -8,11 +8,11 @@ from pydantic import Field
 from torch import Tensor
 
 from cache_kd.errors import ConfigError
+from cache_kd.keyed.philox import WORDS_PER_BLOCK, philox4x32
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
 from cache_kd.views.box import BOX_WORDS, box_tries, first_fitting
 from cache_kd.views.limits import RatioLimits, ShareLimits
 from cache_kd.views.ops.inside import in_box
-from cache_kd.views.philox import WORDS_PER_BLOCK, philox4x32
 from cache_kd.views.step import Step
 
 Byte = Annotated[int, Field(ge=0, le=255)]

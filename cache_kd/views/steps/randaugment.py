@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
 from cache_kd.views.ops.operations import AUTOAUGMENT, SIGNED, Operation, apply
-from cache_kd.views.philox import below
 from cache_kd.views.step import Step
 
 HIGHEST = 30

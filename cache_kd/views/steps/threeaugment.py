@@ -5,13 +5,13 @@ from typing import Literal
 import numpy as np
 import torch
 
+from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
 from cache_kd.views.jitter import JITTER_WORDS, draw_jitter, jitter
 from cache_kd.views.limits import FactorLimits
 from cache_kd.views.ops.blur import SIGMA_MAX, SIGMA_STEPS, gaussian_blur
 from cache_kd.views.ops.colour import grey
 from cache_kd.views.ops.pointwise import solarize
-from cache_kd.views.philox import below
 from cache_kd.views.step import Step
 
 GREY, SOLARIZE, BLUR = range(3)

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
+from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
 from cache_kd.views.ops.operations import SIGNED, Operation, Strengths, apply
-from cache_kd.views.philox import below
 from cache_kd.views.step import Step
 
 WIDE = Strengths(

@@ -8,7 +8,8 @@ from torchvision.transforms import ColorJitter
 from torchvision.transforms.v2 import functional
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_step, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import make_step
 from cache_kd.views.jitter import CHANGES
 from cache_kd.views.ops.colour import ONE
 

@@ -4,7 +4,8 @@ import torch
 from distributions import assert_uniform
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_step, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import make_step
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 40])

@@ -7,7 +7,8 @@ from distributions import assert_drawn_alike, assert_uniform
 from torchvision.transforms import RandomErasing
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import digests, make_step, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import digests, make_step
 
 ALWAYS = make_step({"name": "erasing", "p": 1})
 NOISE = make_step({"name": "erasing", "p": 1, "value": "noise"})

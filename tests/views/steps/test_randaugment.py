@@ -6,7 +6,8 @@ from natural import natural
 from torchvision.transforms import v2
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_step, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import make_step
 from cache_kd.views.ops.operations import SIGNED, apply
 from cache_kd.views.steps.randaugment import STRENGTHS
 

@@ -6,7 +6,8 @@ from PIL import Image, ImageOps
 from torchvision.transforms.v2 import functional
 
 from cache_kd.errors import ConfigError
-from cache_kd.views import make_step, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import make_step
 from cache_kd.views.steps.threeaugment import BLUR, GREY, SOLARIZE
 
 STEP = make_step("threeaugment")

@@ -3,7 +3,8 @@ import torch
 from distributions import assert_counted_alike, assert_drawn_alike, assert_uniform
 from torchvision.transforms import v2
 
-from cache_kd.views import make_step, words
+from cache_kd.keyed.philox import words
+from cache_kd.views import make_step
 from cache_kd.views.ops.operations import SIGNED, Operation
 
 STEP = make_step("trivialaugment")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cache_kd.keyed.philox import words
 from cache_kd.types import Samples
-from cache_kd.views.philox import words
 
 # with an ideal round function the distance from a uniform choice among the 120 orders of n = 5 is 6 % after 8 rounds
 # and 0.4 % after 16; it shrinks with n

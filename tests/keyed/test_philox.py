@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cache_kd.views.philox import below, philox4x32, unit, word_tensor, words
+from cache_kd.keyed.philox import below, philox4x32, unit, word_tensor, words
 
 # the known answers of Random123 for philox4x32-10: counter, key, result
 KNOWN_ANSWERS = [

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache_kd.views.feistel import permutation, place_of, row_at
+from cache_kd.keyed.feistel import permutation, place_of, row_at
 
 
 def test_orders_are_the_golden_ones():
