@@ -6,8 +6,8 @@ from typing import Any
 from cache_kd.config import Config
 from cache_kd.device import Precision
 from cache_kd.errors import ConfigError, ModelError
-from cache_kd.models.checkpoint import fingerprint, load_weights
-from cache_kd.models.zoo import build
+from cache_kd.models.checkpoint import fingerprint
+from cache_kd.models.load import load_model
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, SourceSpec
 from cache_kd.store.catalog import Entry, stores
@@ -95,9 +95,9 @@ def _weights(manifest: Manifest, wanted: Wanted) -> str | None:
     """The fingerprint of the checkpoint in a model for this store's classes; None where it does not fit there."""
     assert wanted.teacher is not None
     assert wanted.checkpoint is not None
-    model = build(wanted.teacher, classes=manifest.classes, channels=manifest.source.channels)
+    channels = manifest.source.channels
     try:
-        load_weights(model, wanted.checkpoint)
+        loaded = load_model(wanted.teacher, wanted.checkpoint, classes=manifest.classes, channels=channels)
     except ModelError:
         return None
-    return fingerprint(model)
+    return fingerprint(loaded.model)

@@ -8,6 +8,7 @@ import torch
 from cache_kd.config import build
 from cache_kd.errors import ModelError, SourceError, StoreMismatch
 from cache_kd.models.teacher import Teacher, load_teacher
+from cache_kd.models.zoo import library_of
 from cache_kd.sources.open import open_source
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.store.manifest import Manifest
@@ -99,7 +100,7 @@ def open_stored_teacher(
             f"{path} holds imported logits, and does not know the weights that made them. "
             f"`kdcache verify {path} --checkpoint WEIGHTS` compares them with a teacher's; to redo rows, import again."
         )
-    demand_trust(path, [stored.name], trust)
+    demand_trust(path, [] if library_of(stored.name) else [stored.name], trust)
     weights = checkpoint or Path(stored.checkpoint)
     teacher = load_teacher(
         stored.name,

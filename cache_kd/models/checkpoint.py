@@ -8,6 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
@@ -18,6 +19,13 @@ from cache_kd.files import write_whole
 
 METADATA_KEY = "cache_kd"
 _SHOWN = 3  # keys named in an error
+_WRAPPINGS = ("state_dict", "model", "net")
+# numbers that training code notes beside the weights, such as the best accuracy; NumPy has moved their maker once
+_NUMBERS: list[Any] = [
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in ("float32", "float64", "int64")),
+    *((np.float64(0).__reduce__()[0], f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+]
 
 
 def save_weights(model: nn.Module, path: Path, about: Mapping[str, Any]) -> None:
@@ -42,7 +50,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Put the weights of `path` (.safetensors, or a torch file of tensors) into `model`.
 
     Wrappings that training code puts around a state dict are taken off: {"state_dict": …},
-    {"model": …} and the `module.` prefix of DataParallel.
+    {"model": …}, {"net": …} and the `module.` prefix of DataParallel.
 
     Raises:
         ModelError: no such file, not loadable without unpickling, or keys or shapes that do not fit.
@@ -92,7 +100,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         except SafetensorError as fault:
             raise ModelError(f"{path} cannot be read as safetensors: {fault}.") from None
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMBERS):
             warnings.simplefilter("ignore")  # torch warns of the pickle protocol of files that it then refuses
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError) as fault:
@@ -108,11 +116,12 @@ def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
     while isinstance(content, Mapping):
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return {str(key).removeprefix("module."): value for key, value in content.items()}
-        inner = next((content[key] for key in ("state_dict", "model") if key in content), None)
+        inner = next((content[key] for key in _WRAPPINGS if key in content), None)
         if inner is None:
             break
         content = inner
     found = f"keys {sorted(map(str, content))[:5]}" if isinstance(content, Mapping) else type(content).__name__
     raise ModelError(
-        f"{path} holds no state dict (found {found}); expected tensors, or them under 'state_dict' or 'model'."
+        f"{path} holds no state dict (found {found}); "
+        f"expected tensors, or them under {' or '.join(map(repr, _WRAPPINGS))}."
     )

@@ -1,4 +1,4 @@
-"""The ResNets of the CIFAR distillation literature (He et al., 2016, section 4.2; widths as in CRD, 2020).
+"""The three-stage ResNets of the CIFAR distillation literature.
 
 Module names follow the state dicts that the literature publishes, so that those load.
 """
@@ -6,7 +6,10 @@ Module names follow the state dicts that the literature publishes, so that those
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cache_kd.models.initialise import initialise_convolutions
 from cache_kd.types import Images, Logits
+
+PAPER = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, section 4.2"
 
 # name -> (depth, widths of the stem and of the three stages)
 ARCHITECTURES = {
@@ -20,6 +23,8 @@ ARCHITECTURES = {
 
 class CifarResNet(nn.Module):
     """6n + 2 layers in three stages of n basic blocks; any image size from 8x8 on.
+
+    The four-fold widths are those of Tian et al., Contrastive Representation Distillation, ICLR 2020.
 
     Args:
         depth: 6n + 2.
@@ -38,9 +43,7 @@ class CifarResNet(nn.Module):
         self.layer2 = _stage(widths[1], widths[2], blocks, stride=2)
         self.layer3 = _stage(widths[2], widths[3], blocks, stride=2)
         self.fc = nn.Linear(widths[3], classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise_convolutions(self)
 
     def forward(self, images: Images) -> Logits:
         """Logits of `images`."""

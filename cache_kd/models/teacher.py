@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from cache_kd.device import Precision, computing
 from cache_kd.errors import ModelError
-from cache_kd.models.checkpoint import fingerprint, load_weights, read_about
+from cache_kd.models.checkpoint import fingerprint
+from cache_kd.models.load import load_model
 from cache_kd.models.normalise import Normalise, make_normalise
-from cache_kd.models.zoo import build
 from cache_kd.types import Logits
 
 
@@ -48,7 +48,7 @@ def load_teacher(
 
     Args:
         name: see `models.zoo.build`.
-        checkpoint: .safetensors, or a torch file of tensors.
+        checkpoint: a file, or the name of weights that torchvision or timm publishes; see `models.load.load_model`.
         classes: of the data; the teacher must have as many outputs.
         channels: of the images.
         device: where it runs.
@@ -58,17 +58,14 @@ def load_teacher(
     Raises:
         ModelError: the checkpoint does not fit, has another number of classes, or does not say its normalisation.
     """
-    about = read_about(checkpoint) if checkpoint.is_file() else {}
-    _check_classes(about.get("classes"), classes, checkpoint)
-    spec = normalise if normalise is not None else about.get("normalise")
+    loaded = load_model(name, checkpoint, classes=classes, channels=channels)
+    spec = normalise if normalise is not None else loaded.normalise
     if spec is None:
         raise ModelError(
             f"{checkpoint} does not say how its images were normalised; "
             'pass --normalise with a known name (cifar100, imagenet, …) or JSON: {"mean": […], "std": […]}.'
         )
-    model = build(name, classes=classes, channels=channels)
-    load_weights(model, checkpoint)
-    model = model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    model = loaded.model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     return Teacher(
         name=name,
         model=model,
@@ -77,11 +74,3 @@ def load_teacher(
         device=device,
         fingerprint=fingerprint(model),
     )
-
-
-def _check_classes(stated: object, expected: int, checkpoint: Path) -> None:
-    if stated is not None and stated != expected:
-        raise ModelError(
-            f"{checkpoint} is a teacher of {stated} classes, the data has {expected}; "
-            "they must be the same classes in the same order."
-        )

@@ -1,4 +1,4 @@
-"""The wide ResNets of the CIFAR distillation literature (Zagoruyko and Komodakis, 2016), pre-activation form.
+"""The wide ResNets of the CIFAR distillation literature, in pre-activation form.
 
 Module names follow the state dicts that the literature publishes, so that those load.
 """
@@ -6,7 +6,10 @@ Module names follow the state dicts that the literature publishes, so that those
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cache_kd.models.initialise import initialise_convolutions
 from cache_kd.types import Images, Logits
+
+PAPER = "Zagoruyko and Komodakis, Wide Residual Networks, BMVC 2016"
 
 # name -> (depth, widening factor)
 ARCHITECTURES = {"wrn_16_1": (16, 1), "wrn_16_2": (16, 2), "wrn_40_1": (40, 1), "wrn_40_2": (40, 2)}
@@ -33,9 +36,7 @@ class WideResNet(nn.Module):
         self.block3 = WideStage(widths[1], widths[2], blocks, stride=2)
         self.bn1 = nn.BatchNorm2d(widths[2])
         self.fc = nn.Linear(widths[2], classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialise_convolutions(self)
         nn.init.zeros_(self.fc.bias)
 
     def forward(self, images: Images) -> Logits:

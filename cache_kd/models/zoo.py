@@ -1,54 +1,82 @@
-"""A model by name: the CIFAR families of the literature, torchvision's classifiers, or a function from outside."""
+"""A model by name: the CIFAR families of the literature, torchvision's, timm's, or a function from outside."""
+
+from types import ModuleType
 
 from torch import nn
 
-from cache_kd.errors import ModelError, did_you_mean
-from cache_kd.models import cifar_resnet, wide_resnet
+from cache_kd.errors import ModelError
+from cache_kd.models import (
+    cifar_resnet,
+    four_stage_resnet,
+    mobilenet_v2,
+    shufflenet_v1,
+    shufflenet_v2,
+    timm_models,
+    torchvision_models,
+    vgg,
+    wide_resnet,
+)
+from cache_kd.models.family import Family
+from cache_kd.models.nearest import nearest
 from cache_kd.outside import is_outside, load_function
+
+FAMILIES = (
+    Family("ResNet, three stages", cifar_resnet.PAPER, cifar_resnet.CifarResNet, cifar_resnet.ARCHITECTURES),
+    Family("wide ResNet", wide_resnet.PAPER, wide_resnet.WideResNet, wide_resnet.ARCHITECTURES),
+    Family("VGG, batch norm", vgg.PAPER, vgg.Vgg, vgg.ARCHITECTURES),
+    Family("MobileNetV2, half width", mobilenet_v2.PAPER, mobilenet_v2.MobileNetV2, mobilenet_v2.ARCHITECTURES),
+    Family("ShuffleNet", shufflenet_v1.PAPER, shufflenet_v1.ShuffleNetV1, shufflenet_v1.ARCHITECTURES),
+    Family("ShuffleNetV2", shufflenet_v2.PAPER, shufflenet_v2.ShuffleNetV2, shufflenet_v2.ARCHITECTURES),
+    Family(
+        "ResNet, four stages",
+        four_stage_resnet.PAPER,
+        four_stage_resnet.FourStageResNet,
+        four_stage_resnet.ARCHITECTURES,
+    ),
+)
 
 
 def names() -> list[str]:
-    """The models of the CIFAR literature, sorted; torchvision's come on top of these."""
-    return sorted([*cifar_resnet.ARCHITECTURES, *wide_resnet.ARCHITECTURES])
+    """The models of the CIFAR literature, sorted; those of torchvision and timm come on top of these."""
+    return sorted(name for family in FAMILIES for name in family.architectures)
+
+
+def family_of(name: str) -> Family | None:
+    """The family of one of `names()`; None for any other name."""
+    return next((family for family in FAMILIES if name in family.architectures), None)
+
+
+def library_of(name: str) -> ModuleType | None:
+    """Our module for the library that `torchvision:NAME` or `timm:NAME` is of; None for any other name."""
+    return next((each for each in (torchvision_models, timm_models) if name.startswith(each.PREFIX)), None)
 
 
 def build(name: str, *, classes: int, channels: int) -> nn.Module:
     """A freshly initialised model; the caller seeds torch's generator.
 
     Args:
-        name: one of `names()`, a torchvision classification model such as `resnet18`, or
-            `package.module:function`, which is called as `function(classes=…, channels=…)`.
+        name: one of `names()`, `torchvision:NAME`, `timm:NAME`, or `package.module:function`, which is called as
+            `function(classes=…, channels=…)`.
         classes: number of outputs.
         channels: of the input images, 1 or 3.
 
     Raises:
         ModelError: no such model, or it cannot be built for this input.
     """
-    if name in cifar_resnet.ARCHITECTURES:
-        depth, widths = cifar_resnet.ARCHITECTURES[name]
-        return cifar_resnet.CifarResNet(depth, widths, classes=classes, channels=channels)
-    if name in wide_resnet.ARCHITECTURES:
-        depth, widening = wide_resnet.ARCHITECTURES[name]
-        return wide_resnet.WideResNet(depth, widening, classes=classes, channels=channels)
+    family, library = family_of(name), library_of(name)
+    if family is not None:
+        return family.build(name, classes=classes, channels=channels)
+    if library is not None:
+        built: nn.Module = library.build(name.removeprefix(library.PREFIX), classes=classes, channels=channels)
+        return built
     if is_outside(name):
         model = load_function(name, purpose="a model")(classes=classes, channels=channels)
         if not isinstance(model, nn.Module):
             raise ModelError(f"{name} returned {type(model).__name__}; expected a torch.nn.Module.")
         return model
-    return _torchvision(name, classes=classes, channels=channels)
-
-
-def _torchvision(name: str, *, classes: int, channels: int) -> nn.Module:
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        listed = [*names(), "torchvision's classifiers", "package.module:function"]
-        raise ModelError(f"There is no model {name!r}; {did_you_mean(name, [*names(), *known], listed)}")
-    if channels != 3:
-        raise ModelError(
-            f"torchvision's {name} takes colour images, these have {channels} channel(s). "
-            f"Use one of {', '.join(names())}, or package.module:function."
-        )
-    model: nn.Module = models.get_model(name, weights=None, num_classes=classes)
-    return model
+    known = {each: each for each in names()}
+    known |= {each: f"{torchvision_models.PREFIX}{each}" for each in torchvision_models.names()}
+    raise ModelError(
+        f"There is no model {name!r}; {nearest(name, known)}`kdcache models` lists ours; "
+        "torchvision:NAME, timm:NAME and package.module:function are models, too."
+    )

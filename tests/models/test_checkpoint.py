@@ -1,5 +1,6 @@
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,10 +39,26 @@ def test_a_changed_running_mean_changes_the_fingerprint_and_a_counter_does_not()
     assert fingerprint(moved) != fingerprint(model(0))
 
 
-@pytest.mark.parametrize("wrap", [lambda w: w, lambda w: {"model": w, "epoch": 3}, lambda w: {"state_dict": w}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda weights: weights,
+        lambda weights: {"model": weights, "epoch": 3},
+        lambda weights: {"state_dict": weights},
+        lambda weights: {"net": weights, "acc": 70.1},
+    ],
+)
 def test_torch_files_load_with_their_usual_wrappings(tmp_path, wrap):
     weights = {f"module.{name}": tensor for name, tensor in model(0).state_dict().items()}
     torch.save(wrap(weights), tmp_path / "weights.pth")
+    other = model(1)
+    load_weights(other, tmp_path / "weights.pth")
+    assert fingerprint(other) == fingerprint(model(0))
+
+
+def test_numbers_of_numpy_beside_the_weights_are_no_obstacle(tmp_path):
+    best = {"best_acc": np.float64(70.1), "seen": np.int64(3), "loss": np.float32(0.5)}
+    torch.save({"model": model(0).state_dict(), **best}, tmp_path / "weights.pth")
     other = model(1)
     load_weights(other, tmp_path / "weights.pth")
     assert fingerprint(other) == fingerprint(model(0))
@@ -71,7 +88,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     save_weights(model(0), path, {})
     with pytest.raises(ModelError, match=r"wrong shape: fc\.bias \[10\] instead of \[7\]"):
         load_weights(model(classes=7), path)
-    with pytest.raises(ModelError, match=r"missing: .* and \d+ more"):
+    with pytest.raises(ModelError, match=r"missing: .* and \d+ more; unexpected: .* and \d+ more"):
         load_weights(model(name="wrn_16_2"), path)
 
 

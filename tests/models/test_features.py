@@ -11,7 +11,9 @@ from cache_kd.models.zoo import build
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet8", 64), ("wrn_16_1", 64), ("mobilenet_v3_small", 1024)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("resnet8", 64), ("wrn_16_1", 64), ("torchvision:mobilenet_v3_small", 1024)]
+)
 def test_the_classifier_of_its_features_gives_the_logits(name, size):
     model = build(name, classes=7, channels=3)
     penultimate = Penultimate(model, IMAGES)
