@@ -28,7 +28,7 @@ from cache_kd.cli.options import (
 @click.option(
     "--teacher",
     default=None,
-    help="Model of the weights: resnet32x4, wrn_40_2, a torchvision name, package.module:function.",
+    help="Model of the weights: resnet32x4, torchvision:resnet50, timm:NAME, package.module:function (kdcache models).",
 )
 @checkpoint_option
 @normalise_option

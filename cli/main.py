@@ -18,6 +18,7 @@ from cache_kd.cli.info import info
 from cache_kd.cli.look import look
 from cache_kd.cli.ls import ls
 from cache_kd.cli.methods import methods
+from cache_kd.cli.models import models
 from cache_kd.cli.recipes import recipes
 from cache_kd.cli.repair import repair
 from cache_kd.cli.rm import rm
@@ -88,5 +89,22 @@ def main() -> None:
     """
 
 
-for command in (dump, train, info, ls, find, look, verify, repair, rm, gc, methods, recipes, export, import_, demo):
+for command in (
+    dump,
+    train,
+    info,
+    ls,
+    find,
+    look,
+    verify,
+    repair,
+    rm,
+    gc,
+    methods,
+    models,
+    recipes,
+    export,
+    import_,
+    demo,
+):
     main.add_command(command)

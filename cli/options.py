@@ -25,7 +25,8 @@ checkpoint_option = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
     default=None,
-    help="Weights: .safetensors, or a torch file of tensors.",
+    help="Weights: .safetensors, a torch file of tensors, or what torchvision:NAME or timm:NAME publishes: default, "
+    "IMAGENET1K_V2, ... (kdcache models NAME).",
 )
 normalise_option = click.option(
     "--normalise",

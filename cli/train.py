@@ -31,7 +31,9 @@ from cache_kd.cli.options import (
     help="What kdcache dump wrote; it says data, views and classes. Several: of several teachers over the same views.",
 )
 @click.option(
-    "--student", default=None, help="Model to train: resnet8, wrn_16_2, a torchvision name, package.module:function."
+    "--student",
+    default=None,
+    help="Model to train: resnet8, torchvision:resnet18, timm:NAME, package.module:function (kdcache models).",
 )
 @click.option(
     "--method",

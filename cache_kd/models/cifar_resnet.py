@@ -9,7 +9,7 @@ from torch.nn import functional
 from cache_kd.models.initialise import initialise_convolutions
 from cache_kd.types import Images, Logits
 
-PAPER = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, section 4.2"
+PAPER = "He et al., Deep Residual Learning for Image Recognition, CVPR 2016"
 
 # name -> (depth, widths of the stem and of the three stages)
 ARCHITECTURES = {
@@ -22,7 +22,7 @@ ARCHITECTURES = {
 
 
 class CifarResNet(nn.Module):
-    """6n + 2 layers in three stages of n basic blocks; any image size from 8x8 on.
+    """6n + 2 layers in three stages of n basic blocks (section 4.2 of the paper); any image size from 8x8 on.
 
     The four-fold widths are those of Tian et al., Contrastive Representation Distillation, ICLR 2020.
 

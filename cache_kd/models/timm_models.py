@@ -9,26 +9,31 @@ from cache_kd.models.nearest import nearest
 from cache_kd.models.published import Published
 
 PREFIX = "timm:"
+TITLE = "timm"
 
 
-def names() -> list[str]:
-    """All of them, without the prefix and the names of weights.
+def catalogue() -> dict[str, list[str]]:
+    """All of them, without the prefix, and the weights that timm publishes for each, such as a1_in1k.
 
     Raises:
         ModelError: timm is not installed.
     """
-    return list(_timm().list_models())
+    weights: dict[str, list[str]] = {name: [] for name in _timm().list_models()}
+    for full in _timm().list_models(pretrained=True):
+        architecture, _, tag = full.partition(".")
+        weights[architecture].append(tag)
+    return weights
 
 
-def weight_names(name: str) -> list[str]:
-    """The weights that timm publishes for the model `name`, such as a1_in1k.
+def pictures(name: str) -> int:
+    """Height and width that the model `name` is made for.
 
     Raises:
         ModelError: timm is not installed, or has no such model.
     """
-    architecture, _ = _split(name)
-    listed = _timm().list_models(f"{architecture}.*", pretrained=True)
-    return [full.partition(".")[2] for full in listed]
+    architecture, tag = _split(name)
+    stated = _timm().get_pretrained_cfg(f"{architecture}.{tag}" if tag else architecture)
+    return int(stated.input_size[-1])
 
 
 def build(name: str, *, classes: int, channels: int) -> nn.Module:
@@ -47,15 +52,15 @@ def published(name: str, weights: str, *, channels: int) -> Published:
 
     Args:
         name: of the model, with or without the name of weights: `resnet50`, `resnet50.a1_in1k`.
-        weights: one of `weight_names(name)`, or `default`: those that `name` says, else timm's choice.
+        weights: one that `catalogue` lists, or `default`: those that `name` says, else timm's choice.
         channels: of the images; the weights' own number.
 
     Raises:
         ModelError: timm is not installed, has no such model or weights, or they cannot be had, or take other images.
     """
     architecture, tag = _split(name)
-    listed = weight_names(name)
-    wanted = (tag or listed[0] if listed else "") if weights == "default" else weights
+    listed = catalogue()[architecture]
+    wanted = (tag or _timm().get_pretrained_cfg(architecture).tag) if weights == "default" else weights
     if wanted not in listed or (tag and tag != wanted):
         known = did_you_mean(weights, ["default", *([tag] if tag in listed else listed)])
         raise ModelError(f"timm has no weights {weights!r} for {name}; {known}")
@@ -88,7 +93,7 @@ def _load(full: str) -> nn.Module:
 def _split(name: str) -> tuple[str, str]:
     """Architecture, and the weights that the name says (or nothing)."""
     architecture, _, tag = name.partition(".")
-    known = names()
+    known = _timm().list_models()
     if architecture not in known:
         raise ModelError(
             f"timm has no model {architecture!r}; {nearest(architecture, known)}`kdcache models {PREFIX}` lists them."

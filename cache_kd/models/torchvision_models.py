@@ -12,6 +12,7 @@ from cache_kd.models.nearest import nearest
 from cache_kd.models.published import Published
 
 PREFIX = "torchvision:"
+TITLE = "torchvision"
 
 
 def names() -> list[str]:
@@ -21,11 +22,22 @@ def names() -> list[str]:
     return list(models.list_models(module=models))
 
 
-def weight_names(name: str) -> list[str]:
-    """The weights that torchvision publishes for the model `name`, such as IMAGENET1K_V2."""
+def catalogue() -> dict[str, list[str]]:
+    """All of them, without the prefix, and the weights that torchvision publishes for each, such as IMAGENET1K_V2."""
     from torchvision import models
 
-    return [weights.name for weights in models.get_model_weights(_known(name))]
+    return {name: [weights.name for weights in models.get_model_weights(name)] for name in names()}
+
+
+def pictures(name: str) -> int:
+    """Height and width that the model `name` is made for.
+
+    Raises:
+        ModelError: no such model.
+    """
+    from torchvision import models
+
+    return int(models.get_model_weights(_known(name)).DEFAULT.transforms().crop_size[0])
 
 
 def build(name: str, *, classes: int, channels: int) -> nn.Module:
@@ -47,7 +59,7 @@ def published(name: str, weights: str, *, channels: int) -> Published:
 
     Args:
         name: of the model.
-        weights: one of `weight_names(name)`, or `default`.
+        weights: one that `catalogue` lists, or `default`: torchvision's choice.
         channels: of the images; 3.
 
     Raises:
@@ -58,7 +70,7 @@ def published(name: str, weights: str, *, channels: int) -> Published:
     _check_colour(name, channels)
     listed = models.get_model_weights(_known(name))
     if weights != "default" and weights not in listed.__members__:
-        known = did_you_mean(weights, ["default", *weight_names(name)])
+        known = did_you_mean(weights, ["default", *listed.__members__])
         raise ModelError(f"torchvision has no weights {weights!r} for {name}; {known}")
     entry = listed.DEFAULT if weights == "default" else listed[weights]
     model = _load(name, entry)
