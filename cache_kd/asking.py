@@ -76,7 +76,7 @@ def _shard(shard: Shard, rendered: Iterator[Rendered], teacher: Teacher, advance
     while done < shard.rows:
         batch = next(rendered)
         assert batch.digests is not None
-        logits.append(teacher.logits(batch.pixels).cpu())
+        logits.append(teacher.logits(batch.pixels))
         pixel_digests.append(batch.digests)
         done += len(batch.pixels)
         advance(len(batch.pixels))

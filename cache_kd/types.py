@@ -64,3 +64,6 @@ PackedCodes = UInt8[Tensor, "batch packed"]  # the same as bytes that hold sever
 Extremes = Float[Tensor, "batch 1"]  # the smallest, or the largest, logit of each row
 TopLogits = Float[Tensor, "batch top"]  # the largest logits of each row
 TopClasses = Int64[Tensor, "batch top"]  # the classes of those
+Features = Float[Tensor, "batch features"]  # what a model's last layer is given
+HeadWeight = Float[Tensor, "classes features"]  # of that layer
+HeadBias = Float[Tensor, "classes"]

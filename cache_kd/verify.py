@@ -12,7 +12,7 @@ from cache_kd.device import DeviceName, Precision, resolve_device
 from cache_kd.keyed.philox import words
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request
-from cache_kd.store.codec import make_codec
+from cache_kd.store.codec import Answers, make_codec
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.witness import witness_views
@@ -98,7 +98,7 @@ def verify(
             pixels, found = rendering(Request(part, samples, view, digested=True))
             again = teacher.logits(pixels).cpu()
             stored = torch.from_numpy(reader.view(part, view).rows(samples))
-            allowed = torch.from_numpy(make_codec(manifest.codec).error_bound(again))
+            allowed = torch.from_numpy(make_codec(manifest.codec).error_bound(Answers(again)))
             allowed = allowed + RERUN_TOLERANCE[teacher.precision] * again.abs().amax(1)
             difference = (stored - again).abs().amax(1)
             same = found == reader.digests(part, view)[samples]

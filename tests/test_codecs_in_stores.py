@@ -6,7 +6,7 @@ import torch
 
 from cache_kd.dump import dump
 from cache_kd.inspection import inspect_store
-from cache_kd.store.codec import codec_names, make_codec
+from cache_kd.store.codec import Answers, codec_names, make_codec
 from cache_kd.store.reader import Reader
 from cache_kd.train import TrainConfig, train
 from cache_kd.verify import verify
@@ -39,7 +39,7 @@ def test_what_is_read_is_the_teachers_logit_within_the_bound(stored, stores):
     rows = np.arange(512)
     given = Reader.open(stores["float32"]).view("train", 0).rows(rows)
     read = Reader.open(path).view("train", 0).rows(rows)
-    assert (np.abs(read - given).max(1) <= codec.error_bound(torch.from_numpy(given))).all()
+    assert (np.abs(read - given).max(1) <= codec.error_bound(Answers(torch.from_numpy(given)))).all()
     teacher, kept = (torch.log_softmax(torch.from_numpy(logits).double(), dim=1) for logits in (given, read))
     kl = (teacher.exp() * (teacher - kept)).sum(1).mean()
     assert kl <= MOST_KL[codec.name]

@@ -57,7 +57,8 @@ def test_any_damage_to_every_kind_of_file_is_mended_to_the_very_bytes(stores, tm
     kinds: dict[str, list[str]] = {}
     for name in sorted(whole):
         kinds.setdefault(kind_of(name), []).append(name)
-    assert len(kinds) == 10  # four arrays, three kinds of record, witnesses of two views, metadata
+    # four arrays, three kinds of record, witnesses of two views, metadata; exact rows of what is not exact
+    assert len(kinds) == (10 if codec == "float32" else 11)
     for names in kinds.values():
         some = [name for name in names if name != "zarr.json"]  # but for the manifest
         for name in draw.sample(some, min(2, len(some))):

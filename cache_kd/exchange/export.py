@@ -26,7 +26,7 @@ from cache_kd.exchange.hdf5_file import (
 )
 from cache_kd.exchange.whole_file import whole_file
 from cache_kd.progress import Progress, Silent
-from cache_kd.store.arrays import StoredArray, arrays_of, digest_array, logit_arrays
+from cache_kd.store.arrays import StoredArray, arrays_of, digest_array, exact_array, holds_exact, logit_arrays
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import seal
 from cache_kd.store.reader import Reader
@@ -131,6 +131,9 @@ def _put_shard(file: h5py.File, reader: Reader, shard: Shard) -> None:
     for name, array in logit_arrays(reader.manifest, shard.part).items():
         _put(file, array, (shard.view, shard.index, 0), place, encoded[name])
     _put(file, digest_array(reader.manifest, shard.part), (shard.view, shard.index), place, digests)
+    exact = exact_array(reader.manifest)
+    if exact and holds_exact(shard):
+        _put(file, exact, (0, 0), ..., reader.exact())
 
 
 def _put(file: h5py.File, array: StoredArray, index: tuple[int, ...], place: Any, rows: NDArray[Any]) -> None:

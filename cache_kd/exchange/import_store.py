@@ -9,12 +9,12 @@ from cache_kd.config import Config
 from cache_kd.errors import StoreMismatch
 from cache_kd.exchange.hdf5_file import ExportedStore, open_export
 from cache_kd.progress import Progress, Silent
-from cache_kd.store.arrays import arrays_of_samples, digest_array, label_array, logit_arrays
+from cache_kd.store.arrays import arrays_of_samples, digest_array, exact_array, holds_exact, label_array, logit_arrays
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.witness import witness_views
-from cache_kd.store.writer import Writer
+from cache_kd.store.writer import EncodedShard, Writer
 
 
 class ImportResult(Config):
@@ -83,7 +83,9 @@ def _write_shard(exported: ExportedStore, writer: Writer, shard: Shard) -> None:
         for name, array in logit_arrays(manifest, shard.part).items()
     }
     digests = exported.read(digest_array(manifest, shard.part), (shard.view, shard.index), place)
-    writer.write_encoded(shard, encoded, digests)
+    array = exact_array(manifest) if holds_exact(shard) else None
+    exact = exported.read(array, (0, 0), ...) if array else None
+    writer.write_encoded(EncodedShard(shard, encoded, digests, exact))
 
 
 def _demand_same_rows(exported: ExportedStore, reader: Reader) -> None:

@@ -132,10 +132,32 @@ def sample_array(manifest: Manifest, part: str) -> StoredArray:
     return replace(label_array(manifest, part), path=f"{_folder(part)}samples", dimensions=("row",))
 
 
+def exact_array(manifest: Manifest) -> StoredArray | None:
+    """The exact logits float32 [row, class] of the first rows of train view 0; None where none are kept."""
+    if not manifest.exact_rows:
+        return None
+    shape = (manifest.exact_rows, manifest.classes)
+    return StoredArray(
+        path="exact",
+        shape=shape,
+        dtype="float32",
+        fill="NaN",
+        object_shape=shape,
+        chunk_shape=None,
+        dimensions=("row", "class"),
+    )
+
+
+def holds_exact(shard: Shard) -> bool:
+    """Whether the exact rows are of `shard`, and so written with it."""
+    return (shard.part, shard.view, shard.index) == ("train", 0, 0)
+
+
 def arrays_of(manifest: Manifest, part: str) -> list[StoredArray]:
     """Every array of one part."""
     of_rows = [*logit_arrays(manifest, part).values(), digest_array(manifest, part)]
-    return [*of_rows, *arrays_of_samples(manifest, part)]
+    exact = exact_array(manifest) if part == "train" else None
+    return [*of_rows, *arrays_of_samples(manifest, part), *([exact] if exact else [])]
 
 
 def arrays_of_samples(manifest: Manifest, part: str) -> list[StoredArray]:
@@ -145,9 +167,11 @@ def arrays_of_samples(manifest: Manifest, part: str) -> list[StoredArray]:
 
 
 def shard_files(manifest: Manifest, shard: Shard) -> list[str]:
-    """The files, below the store, that hold one shard: one per array of the codec, and its digests."""
+    """The files, below the store, that hold one shard: one per array of the codec, its digests, and exact rows."""
     logits = [array.file(shard.view, shard.index, 0) for array in logit_arrays(manifest, shard.part).values()]
-    return [*logits, digest_array(manifest, shard.part).file(shard.view, shard.index)]
+    exact = exact_array(manifest) if holds_exact(shard) else None
+    digests = digest_array(manifest, shard.part).file(shard.view, shard.index)
+    return [*logits, digests, *([exact.file(0, 0)] if exact else [])]
 
 
 def metadata_files(manifest: Manifest) -> dict[str, dict[str, Any]]:

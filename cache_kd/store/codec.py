@@ -1,23 +1,25 @@
-"""What a codec is, how logits become arrays on disk and back, and how one is found by its name."""
+"""What a codec is, how a teacher's answers become arrays on disk and logits again, and how one is found by its name."""
 
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from numpy.typing import NDArray
+from pydantic import PrivateAttr
 
 from cache_kd.config import Config, build
 from cache_kd.errors import ConfigError, ModelError, did_you_mean
-from cache_kd.types import LogitArray, Logits
+from cache_kd.types import Features, HeadBias, HeadWeight, Labels, LogitArray, Logits
 
 Encoded = Mapping[str, NDArray[Any]]  # array name -> [rows, width]
 EncodedTensors = Mapping[str, torch.Tensor]  # the same, on any device
+Parameters = Mapping[str, torch.Tensor]  # what a codec found out about a teacher, by its names for it
 Bounds = Float32[np.ndarray, "rows"]  # the largest |stored - given| of each row
 
 
@@ -37,22 +39,52 @@ class CodecArray(NamedTuple):
         return self.width * np.dtype(self.dtype).itemsize
 
 
+class LastLayer(NamedTuple):
+    """A teacher's classifier taken apart: its logits are features @ weight.T + bias, up to rounding."""
+
+    features: Features
+    weight: HeadWeight
+    bias: HeadBias
+
+
+class Answers(NamedTuple):
+    """What a teacher said of some pictures, all on one device.
+
+    `labels` and `last_layer` may be left out for codecs that keep nothing of them.
+    """
+
+    logits: Logits
+    labels: Labels | None = None
+    last_layer: LastLayer | None = None
+
+
 class Codec(Config, ABC):
     """How logits are kept; its fields, and so its JSON, hold everything that decides a stored number.
 
     A codec is one file of the folder `codecs` whose class has the file's name in the field `name`.
+
+    Attributes:
+        fitted: it learns parameters from the first shard of a store, which are kept beside the rows.
+        reads_last_layer: it keeps what the teacher's classifier was given.
+        lossless: every logit comes back bit for bit.
     """
+
+    fitted: ClassVar[bool] = False
+    reads_last_layer: ClassVar[bool] = False
+    lossless: ClassVar[bool] = False
 
     name: str
     version: Literal[1] = 1  # a codec whose bytes change counts up, so that old stores are refused, not misread
+
+    _parameters: dict[torch.device, Parameters] = PrivateAttr(default_factory=dict)
 
     @abstractmethod
     def arrays(self, classes: int) -> tuple[CodecArray, ...]:
         """The arrays that rows of `classes` logits become."""
 
     @abstractmethod
-    def encode_tensors(self, logits: Logits) -> EncodedTensors:
-        """float32 `logits` [rows, classes] as the arrays that are kept, on the device where they are.
+    def encode_tensors(self, answers: Answers) -> EncodedTensors:
+        """`answers` with float32 logits [rows, classes] as the arrays that are kept, on the device where they are.
 
         Raises:
             UnfitLogit: a logit is NaN, infinite or beyond what the codec can hold; names row and class.
@@ -63,12 +95,43 @@ class Codec(Config, ABC):
         """The logits float32 [rows, classes] of encoded rows, on their device; the same bits on every one."""
 
     @abstractmethod
-    def error_bound(self, logits: Logits) -> Bounds:
-        """For each row of finite `logits`, the largest |stored - given| that this codec promises."""
+    def error_bound(self, answers: Answers) -> Bounds:
+        """For each row of finite logits, the largest |stored - given| that this codec promises."""
 
-    def encode(self, logits: Logits) -> dict[str, NDArray[Any]]:
+    def resolved(self, *, classes: int, features: int | None) -> "Codec":
+        """This codec with the fields filled in that depend on the teacher.
+
+        Args:
+            classes: logits per row.
+            features: what the teacher's last layer takes; None where that is not known.
+
+        Raises:
+            ConfigError: it cannot keep such a teacher.
+        """
+        del classes, features
+        return self
+
+    def fit(self, pilot: Answers) -> Parameters:
+        """The parameters of a `fitted` codec, from some answers of the teacher; on the CPU."""
+        del pilot
+        return {}
+
+    def equipped(self, parameters: Parameters) -> "Codec":
+        """This codec with its parameters, ready to encode and decode; nothing of it changes for one that has none."""
+        copy = self.model_copy()
+        copy._parameters = {torch.device("cpu"): dict(parameters)}
+        return copy
+
+    def parameter(self, name: str, device: torch.device) -> torch.Tensor:
+        """One of the parameters that `equipped` was given, on `device`, where it is kept from then on."""
+        if device not in self._parameters:
+            own = self._parameters[torch.device("cpu")]
+            self._parameters[device] = {each: tensor.to(device) for each, tensor in own.items()}
+        return self._parameters[device][name]
+
+    def encode(self, answers: Answers) -> dict[str, NDArray[Any]]:
         """What `encode_tensors` gives, for the disk."""
-        return {name: tensor.cpu().numpy() for name, tensor in self.encode_tensors(logits).items()}
+        return {name: tensor.cpu().numpy() for name, tensor in self.encode_tensors(answers).items()}
 
     def decode(self, arrays: Encoded, classes: int) -> LogitArray:
         """What `decode_tensors` gives of arrays from the disk; a new array."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from cache_kd.config import Config, build, canonical_json
 from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomplete
 from cache_kd.store.codec import make_codec
+from cache_kd.store.fidelity import Fidelity, exact_rows
 from cache_kd.store.layout import Layout, Shard, choose_layout
 from cache_kd.store.migration import identity_of_version_2, migrated
 from cache_kd.store.row_order import RowOrder, RowOrderKind
@@ -99,6 +100,8 @@ class Manifest(Config):
     teacher: StoredTeacher
     codec: dict[str, Any]
     alignment: Alignment = "proven"
+    exact_rows: Annotated[int, Field(ge=0)] = 0  # the first rows of train view 0, which are kept as float32 too
+    fidelity: Fidelity | None = None  # of the codec on those rows, measured when they were written
     environment: dict[str, str]  # device and library versions of the dump; informative
     created: str  # when, in UTC, ISO 8601; informative
 
@@ -206,7 +209,8 @@ def new_manifest(
         ConfigError: a value does not fit.
     """
     parts = {}
-    row_bytes = make_codec(codec).widest_bytes(classes)
+    kept = make_codec(codec)
+    row_bytes = kept.widest_bytes(classes)
     for name, count in samples.items():
         layout = choose_layout(count, views=views if name == "train" else 1, row_bytes=row_bytes)
         parts[name] = {**vars(layout), "fingerprint": fingerprints[name]}
@@ -227,6 +231,7 @@ def new_manifest(
         "teacher": dict(teacher),
         "codec": dict(codec),
         "alignment": alignment,
+        "exact_rows": 0 if kept.lossless else exact_rows(min(parts["train"]["shard_rows"], samples["train"]), classes),
         "environment": dict(environment),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }

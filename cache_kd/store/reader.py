@@ -2,59 +2,35 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomplete
+from cache_kd.errors import ConfigError, StoreError
 from cache_kd.store.arrays import (
     StoredArray,
     arrays_of_samples,
     digest_array,
+    exact_array,
     logit_arrays,
     metadata_fault,
     metadata_files,
 )
+from cache_kd.store.checked import CheckedFiles, damaged
 from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.damage import find_damage
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, read_manifest
-from cache_kd.store.record import (
-    Piece,
-    find_fault,
-    is_recorded,
-    label_piece,
-    pieces,
-    shard_piece,
-    unfinished,
-    witness_piece,
-)
-from cache_kd.store.row_order import RowOrder
+from cache_kd.store.parameters import equipped_codec
+from cache_kd.store.record import label_piece, pieces, shard_piece, unfinished, witness_piece
+from cache_kd.store.stored_view import StoredView
+from cache_kd.store.windowed_view import WindowedView
+from cache_kd.store.windows import Windows
 from cache_kd.store.witness import decode, witness_views
 from cache_kd.types import Digests, LabelArray, LogitArray, Samples
-
-
-@dataclass(frozen=True)
-class StoredView:
-    """One whole view in memory, as narrow as it was stored."""
-
-    codec: Codec
-    arrays: dict[str, NDArray[Any]]  # name -> [rows, width]
-    classes: int
-    order: RowOrder
-
-    @property
-    def nbytes(self) -> int:
-        """Memory that it takes."""
-        return sum(array.nbytes for array in self.arrays.values())
-
-    def rows(self, samples: Samples) -> LogitArray:
-        """The logits float32 [batch, classes] of any `samples`, in their order."""
-        rows = self.order.row_of_sample[samples]
-        picked = {name: np.take(array, rows, axis=0) for name, array in self.arrays.items()}
-        return self.codec.decode(picked, self.classes)
 
 
 @dataclass(frozen=True)
@@ -98,9 +74,9 @@ class Reader:
         """
         reader = cls.examine(path)
         if faults := list(_metadata_faults(path, reader.manifest)):
-            raise _damaged(path, faults[0])
+            raise damaged(path, faults[0])
         if not partial:
-            reader._require(list(pieces(reader.manifest)))
+            reader._files.require(list(pieces(reader.manifest)))
         return reader
 
     @property
@@ -124,9 +100,9 @@ class Reader:
             StoreIncomplete: they are not written yet.
             StoreDamaged: they are not the ones that were written.
         """
-        piece = label_piece(self.manifest, part)
-        self._require([piece], deep=True)
-        return [(array, self._read(piece, array, ...)) for array in arrays_of_samples(self.manifest, part)]
+        piece, samples = label_piece(self.manifest, part), self.manifest.parts[part].samples
+        arrays = arrays_of_samples(self.manifest, part)
+        return [(array, self._files.read_plain(piece, array, array.file(0), samples)) for array in arrays]
 
     def digests(self, part: str, view: int) -> Digests:
         """The crc32 of the pixels that the teacher saw, uint32 [samples]; kept in memory after the first call.
@@ -136,11 +112,10 @@ class Reader:
             StoreDamaged: a file is not what was written.
         """
         if (part, view) not in self._digests:
-            array = digest_array(self.manifest, part)
-            digests = np.empty(array.shape[1], dtype=array.dtype)
+            digests = np.empty(self.manifest.parts[part].samples, dtype=np.uint32)
             samples = self.manifest.row_order(part).sample_of_row
-            for piece, rows in self._checked_shards(part, view):
-                digests[samples[rows]] = self._read(piece, array, (view, rows))
+            for shard in self._shards(part, view):
+                digests[samples[shard.start : shard.stop]] = self._digests_of(shard)
             digests.setflags(write=False)
             self._digests[part, view] = digests
         return self._digests[part, view]
@@ -158,9 +133,7 @@ class Reader:
             StoreIncomplete: they are not written yet.
             StoreDamaged: they are not the ones that were written.
         """
-        piece = witness_piece(self.manifest, view)
-        self._require([piece], deep=True)
-        return decode((self.path / piece.files[0]).read_bytes())
+        return decode(self._files.read_bytes(witness_piece(self.manifest, view)))
 
     def view(self, part: str, number: int) -> StoredView:
         """One whole view, read and checked shard by shard.
@@ -169,13 +142,17 @@ class Reader:
             StoreIncomplete: the view is not all written yet.
             StoreDamaged: a file is not what was written.
         """
-        arrays = logit_arrays(self.manifest, part)
-        encoded = {name: np.empty(array.shape[1:], dtype=array.dtype) for name, array in arrays.items()}
-        for piece, rows in self._checked_shards(part, number):
-            for name, array in arrays.items():
-                encoded[name][rows] = self._read(piece, array, (number, rows))
-        order = self.manifest.row_order(part)
-        return StoredView(make_codec(self.manifest.codec), encoded, self.manifest.classes, order)
+        self._shards(part, number)
+        return StoredView.read(self._files, self.codec, part, number)
+
+    def windowed(self, part: str, number: int, windows: Windows) -> WindowedView:
+        """One view of which some chunks are in memory at a time, read when the first of their samples is asked for.
+
+        Raises:
+            StoreError: there is no such view.
+        """
+        self._shards(part, number)
+        return WindowedView(self._files, part, number, windows)
 
     def shard(self, shard: Shard) -> tuple[dict[str, NDArray[Any]], Digests]:
         """One shard as it is stored, checked: the codec's arrays [rows, width] by their names, and the digests.
@@ -184,11 +161,32 @@ class Reader:
             StoreIncomplete: it is not written yet.
             StoreDamaged: a file is not what was written.
         """
-        piece, place = shard_piece(self.manifest, shard), (shard.view, slice(shard.start, shard.stop))
-        self._require([piece], deep=True)
         arrays = logit_arrays(self.manifest, shard.part)
-        encoded = {name: self._read(piece, array, place) for name, array in arrays.items()}
-        return encoded, self._read(piece, digest_array(self.manifest, shard.part), place)
+        encoded = {name: np.empty((shard.rows, array.shape[2]), dtype=array.dtype) for name, array in arrays.items()}
+        self._files.read_shard(shard, encoded)
+        return encoded, self._digests_of(shard)
+
+    @cached_property
+    def codec(self) -> Codec:
+        """The codec of the rows, with what it found out about the teacher.
+
+        Raises:
+            StoreDamaged: that is not what was written.
+        """
+        return equipped_codec(self.path, self.manifest)
+
+    def exact(self) -> LogitArray:
+        """The exact logits float32 [`exact_rows`, classes] of the first rows of train view 0.
+
+        Raises:
+            StoreIncomplete: they are not written yet.
+            StoreDamaged: they are not the ones that were written.
+        """
+        first = self.manifest.parts["train"].layout.shards_of("train", 0)[0]
+        array, piece = exact_array(self.manifest), shard_piece(self.manifest, first)
+        if array is None:
+            return np.empty((0, self.manifest.classes), dtype=np.float32)
+        return self._files.read_plain(piece, array, array.file(0, 0), array.shape[0])
 
     def check(self, *, deep: bool = False) -> list[str]:
         """Every missing, torn, flipped or foreign file, one sentence each.
@@ -198,54 +196,25 @@ class Reader:
         """
         return find_damage(self.path, self.manifest, deep=deep).sentences
 
-    def _checked_shards(self, part: str, view: int) -> Iterator[tuple[Piece, slice]]:
-        """Each shard of one view, after all its bytes were compared with its record."""
+    @cached_property
+    def _files(self) -> CheckedFiles:
+        return CheckedFiles(self.path, self.manifest)
+
+    def _shards(self, part: str, view: int) -> list[Shard]:
+        """Those of one view, which has to exist."""
         entry = self.manifest.parts[part]
         if not 0 <= view < entry.views:
             raise StoreError(f"{self.path} holds {entry.views} view(s) of {part}, from 0; {view} was asked for.")
-        for shard in entry.layout.shards_of(part, view):
-            piece = shard_piece(self.manifest, shard)
-            self._require([piece], deep=True)
-            yield piece, slice(shard.start, shard.stop)
+        return entry.layout.shards_of(part, view)
 
-    def _read(self, piece: Piece, array: StoredArray, place: Any) -> NDArray[Any]:
-        """Rows of one array through zarr, which compares the checksum of every chunk."""
-        try:
-            rows = np.asarray(array.open(self.path)[place])
-        except (ValueError, OSError) as fault:
-            raise _damaged(self.path, f"{piece.title}: {self.path / array.path}: {fault}") from None
-        if rows.dtype.kind == "f" and np.isnan(rows).any():
-            raise _damaged(self.path, f"{piece.title}: {self.path / array.path} holds rows that were never written")
-        return rows
-
-    def _require(self, wanted: list[Piece], *, deep: bool = False) -> None:
-        """Refuse to go on unless everything `wanted` is written and undamaged."""
-        missing = [piece for piece in wanted if not is_recorded(self.path, piece)]
-        if missing:
-            raise StoreIncomplete(self._incomplete(missing, wanted))
-        for piece in wanted:
-            if fault := find_fault(self.path, self.manifest.store_id, piece, deep=deep):
-                raise _damaged(self.path, f"{piece.title}: {fault}")
-
-    def _incomplete(self, missing: list[Piece], wanted: list[Piece]) -> str:
-        shards = [piece for piece in missing if piece.shard]
-        others = [piece.title for piece in missing if not piece.shard]
-        # of up to 16 views with witnesses and two parts with labels, a few say enough
-        others = others if len(others) < 4 else [f"{len(others)} files of labels and witnesses"]
-        lacks = [f"{len(shards)} of {sum(1 for piece in wanted if piece.shard)} shards"] if shards else []
-        return (
-            f"{self.path} lacks {' and '.join(lacks + others)}: its dump has not finished. Run the dump again, "
-            f"finished shards are kept: {self.manifest.dump_command(self.path)}"
-        )
+    def _digests_of(self, shard: Shard) -> Digests:
+        array = digest_array(self.manifest, shard.part)
+        file = array.file(shard.view, shard.index)
+        digests: Digests = self._files.read_plain(shard_piece(self.manifest, shard), array, file, shard.rows)
+        return digests
 
 
 def _metadata_faults(path: Path, manifest: Manifest) -> Iterator[str]:
     for file, expected in metadata_files(manifest).items():
         if fault := metadata_fault(path, file, expected):
             yield f"{path / file} {fault}"
-
-
-def _damaged(path: Path, what: str) -> StoreDamaged:
-    return StoreDamaged(
-        f"{what}. `kdcache verify {path} --deep` names every such file, `kdcache repair {path}` redoes them."
-    )

@@ -11,11 +11,13 @@ from pydantic import Field, ValidationError
 from cache_kd.config import Config
 from cache_kd.files import write_whole
 from cache_kd.store.arrays import arrays_of_samples, shard_files
+from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.witness import witness_file, witness_rows, witness_views
 
 FOLDER = "done"
+PARAMETERS_FILE = "codec.safetensors"  # of a codec that is fitted to the teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +84,13 @@ def witness_piece(manifest: Manifest, view: int) -> Piece:
     )
 
 
+def parameter_piece(manifest: Manifest) -> Piece | None:
+    """The parameters of the codec, without which no row can be read; None for one that has none."""
+    if not make_codec(manifest.codec).fitted:
+        return None
+    return Piece(name="codec", title="parameters of the codec", files=(PARAMETERS_FILE,), rows=0, shard=None)
+
+
 def shard_piece(manifest: Manifest, shard: Shard) -> Piece:
     """One shard: its logits and digests."""
     return Piece(
@@ -94,7 +103,9 @@ def shard_piece(manifest: Manifest, shard: Shard) -> Piece:
 
 
 def pieces(manifest: Manifest) -> Iterator[Piece]:
-    """Everything that a finished store holds; the witnesses of a view are written before its shards."""
+    """Everything that a finished store holds; parameters and witnesses are written before the shards."""
+    if parameters := parameter_piece(manifest):
+        yield parameters
     for view in witness_views(manifest):
         yield witness_piece(manifest, view)
     for name, part in manifest.parts.items():
@@ -128,11 +139,19 @@ def read_record(store: Path, piece: Piece) -> Record | None:
 
 def unfinished(store: Path, manifest: Manifest) -> list[Piece]:
     """What has no record, or one that the sizes of its files do not bear out; in the order of writing."""
-    return [
+    lacking = [
         piece
         for piece in pieces(manifest)
         if not is_recorded(store, piece) or find_fault(store, manifest.store_id, piece)
     ]
+    return with_dependants(manifest, lacking)
+
+
+def with_dependants(manifest: Manifest, lacking: list[Piece]) -> list[Piece]:
+    """`lacking`, and every shard where the codec's parameters are lacking: new ones would give it other numbers."""
+    if parameter_piece(manifest) not in lacking:
+        return lacking
+    return [piece for piece in pieces(manifest) if piece in lacking or piece.shard]
 
 
 def find_fault(store: Path, store_id: str, piece: Piece, *, deep: bool = False) -> str | None:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cache_kd.errors import ModelError, StoreError, StoreMismatch
@@ -18,32 +19,51 @@ from cache_kd.store.arrays import (
     StoredArray,
     arrays_of_samples,
     digest_array,
+    exact_array,
+    holds_exact,
+    label_array,
     logit_arrays,
     metadata_fault,
     metadata_files,
 )
-from cache_kd.store.codec import Encoded, UnfitLogit, make_codec
+from cache_kd.store.codec import Answers, Encoded, LastLayer, Parameters, UnfitLogit, make_codec
 from cache_kd.store.disk import mending
+from cache_kd.store.fidelity import measure_fidelity
 from cache_kd.store.layout import Shard
 from cache_kd.store.locks import writing
 from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest, differences, read_manifest, root_file
+from cache_kd.store.parameters import encode_parameters, equipped_codec
 from cache_kd.store.record import (
     FOLDER,
     Piece,
     find_fault,
     is_recorded,
     label_piece,
+    parameter_piece,
     shard_piece,
     unfinished,
+    with_dependants,
     witness_piece,
     write_record,
 )
 from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
 from cache_kd.store.witness import encode, witness_views
-from cache_kd.types import Digests, LabelArray, Logits
+from cache_kd.types import Digests, LabelArray, LogitArray, Logits
 
 # the folders of a store; an abandoned creation may have left any of them, with metadata but no rows in it
-OURS = ("logits", "view_digest", "labels", "samples", "test", WITNESS_FOLDER, FOLDER)
+OURS = ("logits", "view_digest", "labels", "samples", "exact", "test", WITNESS_FOLDER, FOLDER)
+
+
+_Write = tuple[StoredArray, tuple[Any, ...], NDArray[Any]]  # an array, a place in it, and what stands there
+
+
+class EncodedShard(NamedTuple):
+    """One shard as its files will hold it."""
+
+    shard: Shard
+    arrays: Encoded  # of the codec, each [rows, width]
+    digests: Digests  # of the pixels that the teacher saw, one per row
+    exact: LogitArray | None  # the first rows, of the shard that holds them
 
 
 class Writer:
@@ -58,9 +78,11 @@ class Writer:
         """Use `create_or_resume`."""
         self.path = path
         self.manifest = manifest
-        self._codec = make_codec(manifest.codec)
         self._unfinished = {piece.name: piece for piece in pending}
         self._lock = lock
+        self._labels: dict[str, LabelArray] = {}
+        fits = parameter_piece(manifest) in pending
+        self._codec = make_codec(manifest.codec) if fits else equipped_codec(path, manifest)
 
     @classmethod
     def create_or_resume(
@@ -86,7 +108,7 @@ class Writer:
         with mending(path), ExitStack() as lock:
             if _is_store(path):
                 stored = _fitting(path, manifest)
-                if stored == stored.with_views_of(manifest) and _is_whole(path, stored):
+                if stored == stored.with_views_of(manifest) and _is_whole(path, stored) and _is_labelled(stored):
                     return cls(path, stored, [], lock.pop_all())
             else:
                 _refuse_foreign(path)
@@ -103,7 +125,9 @@ class Writer:
             _clear_temporaries(path)
             pending = unfinished(path, stored)
             _discard(path, pending)
-            return cls(path, stored, pending, lock.pop_all())
+            writer = cls(path, stored, pending, lock.pop_all())
+            writer._note_fidelity()
+            return writer
 
     @classmethod
     def reopen(cls, path: Path, suspects: Iterable[Piece]) -> "Writer":
@@ -129,6 +153,7 @@ class Writer:
                 for piece in suspects
                 if not is_recorded(path, piece) or find_fault(path, manifest.store_id, piece, deep=True)
             ]
+            faulty = with_dependants(manifest, faulty)
             _discard(path, faulty)
             return cls(path, manifest, faulty, lock.pop_all())
 
@@ -152,49 +177,81 @@ class Writer:
         return not self._unfinished
 
     def pending(self) -> list[Shard]:
-        """The shards that are still to be written, in order."""
+        """The shards that are still to be written, in order.
+
+        The first one comes first where the codec has no parameters yet: they are fitted to it.
+        """
         return [piece.shard for piece in self._unfinished.values() if piece.shard is not None]
 
-    def write(self, shard: Shard, logits: Logits, digests: Digests) -> None:
+    def write(self, shard: Shard, logits: Logits, digests: Digests, last_layer: LastLayer | None = None) -> None:
         """Write one whole shard; when this returns it is on the disk and recorded.
 
         Args:
-            shard: one of `pending()`.
+            shard: one of `pending()`; the labels of its part are written already.
             logits: float32 [rows, classes], on any device.
             digests: of the pixels that the teacher saw, one per row.
+            last_layer: of the teacher, for a codec that reads it.
 
         Raises:
             ModelError: a logit that the codec cannot keep; names its sample and class.
             StoreError: the disk is full or cannot be written to; the shard stays pending.
         """
+        self.write_encoded(self.encode(shard, logits, digests, last_layer))
+
+    def encode(
+        self, shard: Shard, logits: Logits, digests: Digests, last_layer: LastLayer | None = None
+    ) -> EncodedShard:
+        """The first half of `write`, which computes, where the logits are; `write_encoded` waits for the disk."""
         assert logits.shape == (shard.rows, self.manifest.classes)
+        samples = self.manifest.samples_of(shard)
+        labels = torch.from_numpy(self._labels_of(shard.part)[samples]).to(logits.device)
+        answers = Answers(logits, labels, last_layer)
+        piece = parameter_piece(self.manifest)
+        if piece and piece.name in self._unfinished:
+            assert holds_exact(shard), "the codec is fitted to the first shard"
+            self.write_parameters(self._codec.fit(answers))
         try:
-            encoded = self._codec.encode(logits)
+            encoded = self._codec.encode(answers)
         except UnfitLogit as fault:
             sample = self.manifest.samples_of(shard)[fault.row]
             raise ModelError(
                 f"{shard.part} view {shard.view}, sample {sample}, class {fault.column}: {fault.why} "
                 "Finished shards are kept."
             ) from None
-        self.write_encoded(shard, encoded, digests)
+        exact = logits[: self.manifest.exact_rows].cpu().numpy() if holds_exact(shard) else None
+        return EncodedShard(shard, encoded, digests, exact)
 
-    def write_encoded(self, shard: Shard, encoded: Encoded, digests: Digests) -> None:
+    def write_encoded(self, content: EncodedShard) -> None:
         """Write one whole shard of logits that this store's codec has encoded already, as `write` does.
-
-        Args:
-            shard: one of `pending()`.
-            encoded: the codec's arrays by their names, each [rows, width].
-            digests: of the pixels that the teacher saw, one per row.
 
         Raises:
             StoreError: the disk is full or cannot be written to; the shard stays pending.
         """
-        assert digests.shape == (shard.rows,)
+        shard = content.shard
+        assert content.digests.shape == (shard.rows,)
         arrays = logit_arrays(self.manifest, shard.part)
         rows = slice(shard.start, shard.stop)
-        writes = [(array, (shard.view, rows), encoded[name]) for name, array in arrays.items()]
-        writes.append((digest_array(self.manifest, shard.part), (shard.view, rows), digests))
+        writes: list[_Write] = [(array, (shard.view, rows), content.arrays[name]) for name, array in arrays.items()]
+        writes.append((digest_array(self.manifest, shard.part), (shard.view, rows), content.digests))
+        exact = exact_array(self.manifest)
+        if exact and holds_exact(shard):
+            assert content.exact is not None
+            writes.append((exact, (slice(None),), content.exact))
         self._write(shard_piece(self.manifest, shard), writes)
+        self._note_fidelity()
+
+    def write_parameters(self, parameters: Parameters) -> None:
+        """Write the parameters of a fitted codec; every row from now on is encoded with them.
+
+        Raises:
+            StoreError: the disk is full or cannot be written to.
+        """
+        piece = parameter_piece(self.manifest)
+        assert piece is not None
+        if piece.name in self._unfinished:
+            with self._vouching_for(piece):
+                (self.path / piece.files[0]).write_bytes(encode_parameters(parameters))
+        self._codec = equipped_codec(self.path, self.manifest)
 
     def write_labels(self, part: str, labels: LabelArray) -> None:
         """Write the labels of `part`, int64 [samples]; once they are recorded this does nothing.
@@ -233,7 +290,30 @@ class Writer:
                 _make_folders(self.path, Path(WITNESS_FOLDER))
                 (self.path / piece.files[0]).write_bytes(encode(rows))
 
-    def _write(self, piece: Piece, writes: list[tuple[StoredArray, tuple[Any, ...], NDArray[Any]]]) -> None:
+    def _note_fidelity(self) -> None:
+        """Write into the manifest what the codec costs, once there are exact rows to measure it on."""
+        first = shard_piece(self.manifest, self.manifest.parts["train"].layout.shards_of("train", 0)[0])
+        exact = exact_array(self.manifest)
+        if exact is None or self.manifest.fidelity or first.name in self._unfinished:
+            return
+        logits = torch.from_numpy(np.asarray(exact.open(self.path)[:]))
+        encoded = {
+            name: np.asarray(array.open(self.path)[0, : len(logits)])
+            for name, array in logit_arrays(self.manifest, "train").items()
+        }
+        stored = torch.from_numpy(self._codec.decode(encoded, self.manifest.classes))
+        self.manifest = self.manifest.model_copy(update={"fidelity": measure_fidelity(logits, stored)})
+        with mending(self.path):
+            write_whole(self.path / ROOT_FILE, root_file(self.manifest))
+
+    def _labels_of(self, part: str) -> LabelArray:
+        """What `write_labels` wrote, now or in an earlier process."""
+        if part not in self._labels:
+            assert label_piece(self.manifest, part).name not in self._unfinished, "labels are written before rows"
+            self._labels[part] = np.asarray(label_array(self.manifest, part).open(self.path)[:])
+        return self._labels[part]
+
+    def _write(self, piece: Piece, writes: list[_Write]) -> None:
         """Write the arrays of one piece."""
         with self._vouching_for(piece):
             for array, place, rows in writes:
@@ -255,6 +335,10 @@ class Writer:
         digest = np.dtype(np.uint32).itemsize
         row = self._codec.bytes_per_row(self.manifest.classes) + digest
         return sum(self.manifest.parts[shard.part].shard_rows * row for shard in self.pending())
+
+
+def _is_labelled(manifest: Manifest) -> bool:
+    return manifest.fidelity is not None or not manifest.exact_rows
 
 
 def _is_store(path: Path) -> bool:

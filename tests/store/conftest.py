@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cache_kd.store.codec import make_codec
+from cache_kd.store.codec import Answers, make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import new_manifest
 from cache_kd.store.reader import Reader
@@ -120,7 +120,7 @@ def assert_right(teach, labels_of, witnesses_of):
                 logits, digests = teach(whole, manifest.classes)
                 stored = reader.view(name, view).rows(np.arange(part.samples))
                 assert stored.dtype == np.float32
-                assert np.array_equal(stored, codec.decode(codec.encode(logits), manifest.classes))
+                assert np.array_equal(stored, codec.decode(codec.encode(Answers(logits)), manifest.classes))
                 assert np.array_equal(reader.digests(name, view), digests)
 
     return compare

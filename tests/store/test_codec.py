@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from cache_kd.config import parse_value
 from cache_kd.errors import ConfigError, ModelError
-from cache_kd.store.codec import codec_names, make_codec
+from cache_kd.store.codec import Answers, codec_names, make_codec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "stores.md").read_text(encoding="utf-8")
 
@@ -33,8 +33,8 @@ matrices = arrays(
 @given(rows=matrices)
 def test_no_logit_comes_back_further_off_than_the_bound(spec, rows):
     codec, logits = make_codec(spec), torch.from_numpy(rows)
-    decoded = codec.decode(codec.encode(logits), rows.shape[1])
-    bound = codec.error_bound(logits)
+    decoded = codec.decode(codec.encode(Answers(logits)), rows.shape[1])
+    bound = codec.error_bound(Answers(logits))
     assert decoded.dtype == np.float32
     assert decoded.shape == rows.shape
     assert (np.abs(decoded.astype(np.float64) - rows) <= bound[:, None]).all()
@@ -44,7 +44,7 @@ def test_no_logit_comes_back_further_off_than_the_bound(spec, rows):
 @given(rows=matrices)
 def test_the_arrays_are_the_ones_it_names(spec, rows):
     codec = make_codec(spec)
-    encoded = codec.encode(torch.from_numpy(rows))
+    encoded = codec.encode(Answers(torch.from_numpy(rows)))
     named = codec.arrays(rows.shape[1])
     assert list(encoded) == [array.name for array in named]
     for array in named:
@@ -57,15 +57,15 @@ def test_the_arrays_are_the_ones_it_names(spec, rows):
 @given(rows=matrices)
 def test_encoding_what_was_decoded_changes_nothing(spec, rows):
     codec = make_codec(spec)
-    once = codec.decode(codec.encode(torch.from_numpy(rows)), rows.shape[1])
-    assert np.array_equal(codec.decode(codec.encode(torch.from_numpy(once)), rows.shape[1]), once)
+    once = codec.decode(codec.encode(Answers(torch.from_numpy(rows))), rows.shape[1])
+    assert np.array_equal(codec.decode(codec.encode(Answers(torch.from_numpy(once))), rows.shape[1]), once)
 
 
 @every_codec
 def test_a_row_is_encoded_by_itself(spec):
     codec, logits = make_codec(spec), torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
-    together = codec.decode(codec.encode(logits), 5)
-    apart = [codec.decode(codec.encode(row[None]), 5) for row in logits]
+    together = codec.decode(codec.encode(Answers(logits)), 5)
+    apart = [codec.decode(codec.encode(Answers(row[None])), 5) for row in logits]
     assert np.array_equal(together, np.concatenate(apart))
 
 
@@ -73,7 +73,7 @@ def test_a_row_is_encoded_by_itself(spec):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_encodes_and_decodes_to_the_same_bits(spec):
     codec, logits = make_codec(spec), 5 * torch.randn(64, 100, generator=torch.Generator().manual_seed(0))
-    here, there = codec.encode_tensors(logits), codec.encode_tensors(logits.cuda())
+    here, there = codec.encode_tensors(Answers(logits)), codec.encode_tensors(Answers(logits.cuda()))
     assert all(torch.equal(there[name].cpu(), here[name]) for name in here)
     assert torch.equal(codec.decode_tensors(there, 100).cpu(), codec.decode_tensors(here, 100))
 
@@ -81,7 +81,7 @@ def test_a_gpu_encodes_and_decodes_to_the_same_bits(spec):
 @every_codec
 def test_decoding_gives_an_array_of_its_own(spec):
     codec = make_codec(spec)
-    encoded = codec.encode(torch.ones(2, 3))
+    encoded = codec.encode(Answers(torch.ones(2, 3)))
     codec.decode(encoded, 3)[:] = 7
     assert (codec.decode(encoded, 3) == 1).all()
 
@@ -98,7 +98,7 @@ def test_what_is_not_finite_is_refused_with_its_place(spec, bad):
     logits = torch.zeros(4, 5)
     logits[2, 3] = bad
     with pytest.raises(ModelError, match=r"row 2, class 3: .*finite"):
-        make_codec(spec).encode(logits)
+        make_codec(spec).encode(Answers(logits))
 
 
 def test_the_documents_table_names_every_codec_with_its_bytes():

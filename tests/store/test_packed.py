@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cache_kd.errors import ConfigError
 from cache_kd.store.bitpack import pack, packed_width, unpack
-from cache_kd.store.codec import make_codec
+from cache_kd.store.codec import Answers, make_codec
 
 
 def packed(**knobs):
@@ -37,7 +37,7 @@ def test_six_bits_by_hand():
 def test_the_largest_logits_are_exact_and_in_order(bits, exact):
     logits = logits_of(50)
     codec = packed(bits=bits, exact=exact)
-    back = torch.from_numpy(codec.decode(codec.encode(logits), 50))
+    back = torch.from_numpy(codec.decode(codec.encode(Answers(logits)), 50))
     top = logits.topk(exact)
     assert torch.equal(back.gather(1, top.indices), top.values)
     assert torch.equal(back.argmax(1), logits.argmax(1))
@@ -47,16 +47,16 @@ def test_the_largest_logits_are_exact_and_in_order(bits, exact):
 def test_a_far_top_costs_the_others_nothing():
     """The rest has a range of its own: a confident class does not stretch it."""
     logits = logits_of(50)
-    bound = packed(exact=1).error_bound(logits)
+    bound = packed(exact=1).error_bound(Answers(logits))
     logits.scatter_add_(1, logits.argmax(1, keepdim=True), torch.full((20, 1), 1000.0))
-    assert np.array_equal(packed(exact=1).error_bound(logits), bound)
+    assert np.array_equal(packed(exact=1).error_bound(Answers(logits)), bound)
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3])
 def test_fewer_classes_than_exact_logits_are_all_exact(classes):
     logits = logits_of(classes)
     codec = packed(exact=3)
-    assert np.array_equal(codec.decode(codec.encode(logits), classes), logits.numpy())
+    assert np.array_equal(codec.decode(codec.encode(Answers(logits)), classes), logits.numpy())
 
 
 @pytest.mark.parametrize(("classes", "dtype"), [(65536, "uint16"), (65537, "uint32")])
@@ -64,7 +64,7 @@ def test_class_numbers_are_wide_enough(classes, dtype):
     logits = torch.zeros(1, classes)
     logits[0, -1] = 1
     codec = packed(exact=1)
-    encoded = codec.encode(logits)
+    encoded = codec.encode(Answers(logits))
     assert encoded["top_classes"].dtype == dtype == codec.arrays(classes)[3].dtype
     assert encoded["top_classes"].tolist() == [[classes - 1]]
     assert np.array_equal(codec.decode(encoded, classes), logits.numpy())

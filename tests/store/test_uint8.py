@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from cache_kd.errors import ConfigError, ModelError
-from cache_kd.store.codec import make_codec
+from cache_kd.store.codec import Answers, make_codec
 
 every_spacing = pytest.mark.parametrize("top_step", [1.0, 0.25, 0.01])
 
@@ -13,7 +13,7 @@ def uint8(top_step=1.0):
 
 
 def decoded(codec, logits):
-    return codec.decode(codec.encode(logits), logits.shape[1])
+    return codec.decode(codec.encode(Answers(logits)), logits.shape[1])
 
 
 def confident(rows=200, classes=100):
@@ -25,7 +25,7 @@ def confident(rows=200, classes=100):
 
 def test_uint8_by_hand():
     # a range of 255 makes steps of 1, counted from the top; the code of 200.6 is 54.4 rounded
-    encoded = uint8().encode(torch.tensor([[0.0, 255.0, 200.6]]))
+    encoded = uint8().encode(Answers(torch.tensor([[0.0, 255.0, 200.6]])))
     assert encoded["codes"].tolist() == [[255, 0, 54]]
     assert encoded["extremes"].tolist() == [[0.0, 255.0]]
     assert uint8().decode(encoded, 3)[0] == pytest.approx([0, 255, 201], rel=1e-6)
@@ -36,7 +36,7 @@ def test_companded_steps_by_hand():
     codes = np.array([[0, 1, 254, 255]], dtype=np.uint8)
     levels = uint8(0.25).decode({"codes": codes, "extremes": np.array([[-255, 0]], dtype=np.float32)}, 4)[0]
     assert np.diff(levels)[[0, 2]] == pytest.approx([-0.252941, -1.747059], rel=1e-4)
-    assert np.array_equal(uint8(0.25).encode(torch.from_numpy(levels[None]))["codes"], codes)
+    assert np.array_equal(uint8(0.25).encode(Answers(torch.from_numpy(levels[None])))["codes"], codes)
 
 
 @every_spacing
@@ -57,7 +57,7 @@ def test_the_bound_is_nearly_reached(top_step):
     logits = torch.linspace(0, 1, 100_000)[None]
     off = np.abs(decoded(uint8(top_step), logits) - logits.numpy()).max()
     assert off == pytest.approx((2 - top_step) / 510, rel=0.01)
-    assert off <= uint8(top_step).error_bound(logits)[0] < 1.01 * off
+    assert off <= uint8(top_step).error_bound(Answers(logits))[0] < 1.01 * off
 
 
 def test_neighbours_of_the_top_are_finer_where_companded():
@@ -69,7 +69,7 @@ def test_neighbours_of_the_top_are_finer_where_companded():
 
 def test_a_row_that_a_float32_cannot_span_is_refused():
     with pytest.raises(ModelError, match=r"row 0, class 1: .*at most \+-8.5e\+37; use --codec float32"):
-        uint8().encode(torch.tensor([[-1.0, 1e38]]))
+        uint8().encode(Answers(torch.tensor([[-1.0, 1e38]])))
 
 
 @pytest.mark.parametrize("top_step", [0, 1.5])

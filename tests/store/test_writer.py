@@ -9,6 +9,8 @@ import zarr
 
 from cache_kd.errors import ModelError, StoreDamaged, StoreError, StoreIncomplete, StoreMismatch
 from cache_kd.store.codec import codec_names
+from cache_kd.store.fidelity import measure_fidelity
+from cache_kd.store.manifest import read_manifest, root_file
 from cache_kd.store.reader import Reader
 from cache_kd.store.witness import witness_rows
 from cache_kd.store.writer import Writer
@@ -189,6 +191,7 @@ def test_metadata_that_was_lost_is_written_again_by_the_next_dump(store, describ
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_logits_that_are_not_finite_leave_the_shard_unwritten(tmp_path, describe, write, teach, bad):
     with Writer.create_or_resume(tmp_path / "store", describe()) as writer:
+        writer.write_labels("train", np.arange(64) % 10)
         shard = writer.pending()[1]
         logits, digests = teach(shard)
         logits[3, 2] = bad
@@ -215,6 +218,7 @@ def test_zeros_and_fill_values_are_written_like_any_number(tmp_path, describe):
 
 def test_any_error_of_the_disk_becomes_one_sentence(tmp_path, describe, teach, monkeypatch):
     with Writer.create_or_resume(tmp_path / "store", describe()) as writer:
+        writer.write_labels("train", np.arange(64) % 10)
         shard = writer.pending()[0]
         for code, words in [
             (errno.ENOSPC, r"disk is full .*about 0\.0 MB.*finished shards are kept"),
@@ -261,3 +265,39 @@ def _failing(code):
         raise OSError(code, os.strerror(code))
 
     return fsync
+
+
+def test_what_a_codec_costs_stands_in_the_manifest_once_there_are_rows_to_measure_it_on(
+    tmp_path, describe, write, teach, files_of
+):
+    path, manifest = tmp_path / "store", describe(codec="uint8")
+    write(path, manifest, at_most=0)
+    assert read_manifest(path).fidelity is None
+    write(path, manifest)
+    stored = read_manifest(path)
+    assert stored.exact_rows == 16
+    exact, _ = teach(
+        stored.parts["train"].layout.shards("train")[0], samples=stored.row_order("train").sample_of_row[:16]
+    )
+    reader = Reader.open(path)
+    assert np.array_equal(reader.exact(), exact.numpy())
+    decoded = torch.from_numpy(reader.view("train", 0).rows(stored.row_order("train").sample_of_row[:16]))
+    assert stored.fidelity == measure_fidelity(exact, decoded)
+    assert 0 < stored.fidelity.kl[1] < 1e-3
+    assert stored.store_id == manifest.store_id
+
+
+def test_a_dump_killed_before_it_noted_what_its_codec_costs_notes_it_next_time(tmp_path, describe, write, files_of):
+    path, manifest = tmp_path / "store", describe(codec="uint8")
+    write(path, manifest)
+    before = files_of(path)
+    noted = read_manifest(path)
+    (path / "zarr.json").write_bytes(root_file(noted.model_copy(update={"fidelity": None})))
+    assert write(path, manifest) == 0
+    assert files_of(path) == before
+
+
+def test_a_lossless_store_keeps_no_exact_rows(store):
+    assert read_manifest(store).exact_rows == 0
+    assert not (store / "exact").exists()
+    assert Reader.open(store).exact().shape == (0, 10)

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from cache_kd.store.codec import Bounds, Codec, CodecArray, EncodedTensors, refuse, refuse_unfinite
+from cache_kd.store.codec import Answers, Bounds, Codec, CodecArray, EncodedTensors, refuse, refuse_unfinite
 from cache_kd.types import Logits
 
 LARGEST = torch.finfo(torch.bfloat16).max  # 3.39e38; the last 0.4 % of float32's range would become infinity
@@ -21,8 +21,9 @@ class BFloat16(Codec):
         """One dense array of the 16 bits, for which neither numpy nor Zarr has a name."""
         return (CodecArray("bits", classes, "uint16"),)
 
-    def encode_tensors(self, logits: Logits) -> EncodedTensors:
+    def encode_tensors(self, answers: Answers) -> EncodedTensors:
         """The logits rounded."""
+        logits = answers.logits
         refuse_unfinite(logits)
         refuse(logits, logits.abs() > LARGEST, f"bfloat16 holds +-{LARGEST:.4g}; use --codec float32.")
         return {"bits": logits.to(torch.bfloat16).view(torch.uint16)}
@@ -32,7 +33,7 @@ class BFloat16(Codec):
         del classes
         return arrays["bits"].view(torch.bfloat16).float()
 
-    def error_bound(self, logits: Logits) -> Bounds:
+    def error_bound(self, answers: Answers) -> Bounds:
         """Half a unit in the last place of the row's largest logit."""
-        largest = logits.abs().amax(dim=1)
+        largest = answers.logits.abs().amax(dim=1)
         return (largest * RELATIVE_ERROR).clamp(min=LEAST_ERROR).cpu().numpy()

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from cache_kd.store.codec import Bounds, Codec, CodecArray, EncodedTensors, refuse, refuse_unfinite
+from cache_kd.store.codec import Answers, Bounds, Codec, CodecArray, EncodedTensors, refuse, refuse_unfinite
 from cache_kd.types import Logits
 
 LARGEST = torch.finfo(torch.float16).max  # 65504; anything beyond would be stored as infinity
@@ -22,8 +22,9 @@ class Float16(Codec):
         """One dense array."""
         return (CodecArray("dense", classes, "float16"),)
 
-    def encode_tensors(self, logits: Logits) -> EncodedTensors:
+    def encode_tensors(self, answers: Answers) -> EncodedTensors:
         """The logits rounded."""
+        logits = answers.logits
         refuse_unfinite(logits)
         refuse(logits, logits.abs() > LARGEST, f"float16 holds +-{LARGEST:.0f}; use --codec float32.")
         return {"dense": logits.to(torch.float16)}
@@ -33,7 +34,7 @@ class Float16(Codec):
         del classes
         return arrays["dense"].float()
 
-    def error_bound(self, logits: Logits) -> Bounds:
+    def error_bound(self, answers: Answers) -> Bounds:
         """Half a unit in the last place of the row's largest logit."""
-        largest = logits.abs().amax(dim=1).cpu().numpy()
+        largest = answers.logits.abs().amax(dim=1).cpu().numpy()
         return np.maximum(largest * np.float32(RELATIVE_ERROR), np.float32(LEAST_ERROR))

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from cache_kd.store.bitpack import pack, packed_width, unpack
-from cache_kd.store.codec import Bounds, Codec, CodecArray, EncodedTensors, refuse_unfinite
+from cache_kd.store.codec import Answers, Bounds, Codec, CodecArray, EncodedTensors, refuse_unfinite
 from cache_kd.store.quantise import Quantiser, refuse_beyond_range
 from cache_kd.types import Extremes, Logits, TopClasses, TopLogits
 
@@ -38,8 +38,9 @@ class Packed(Codec):
             CodecArray("top_classes", exact, "uint16" if classes <= UINT16_CLASSES else "uint32"),
         )
 
-    def encode_tensors(self, logits: Logits) -> EncodedTensors:
+    def encode_tensors(self, answers: Answers) -> EncodedTensors:
         """The largest logits as they are, the nearest level of each other one."""
+        logits = answers.logits
         refuse_unfinite(logits)
         refuse_beyond_range(logits)
         split = self._split(logits)
@@ -60,9 +61,9 @@ class Packed(Codec):
         logits = self._quantiser.logits(codes, low, high)
         return logits.scatter_(1, arrays["top_classes"].long(), arrays["top_logits"])
 
-    def error_bound(self, logits: Logits) -> Bounds:
+    def error_bound(self, answers: Answers) -> Bounds:
         """Half of the coarsest step of the rest."""
-        split = self._split(logits)
+        split = self._split(answers.logits)
         return self._quantiser.error_bound(split.low, split.high).cpu().numpy()
 
     @property

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from cache_kd.store.codec import Bounds, Codec, CodecArray, EncodedTensors, refuse_unfinite
+from cache_kd.store.codec import Answers, Bounds, Codec, CodecArray, EncodedTensors, refuse_unfinite
 from cache_kd.store.quantise import Quantiser, extremes, refuse_beyond_range
 from cache_kd.types import Logits
 
@@ -25,8 +25,9 @@ class UInt8(Codec):
         """The codes, and smallest and largest logit of each row."""
         return CodecArray("codes", classes, "uint8"), CodecArray("extremes", 2, "float32")
 
-    def encode_tensors(self, logits: Logits) -> EncodedTensors:
+    def encode_tensors(self, answers: Answers) -> EncodedTensors:
         """The nearest level of each logit."""
+        logits = answers.logits
         refuse_unfinite(logits)
         refuse_beyond_range(logits)
         low, high = extremes(logits)
@@ -38,9 +39,9 @@ class UInt8(Codec):
         low, high = arrays["extremes"][:, :1], arrays["extremes"][:, 1:]
         return self._quantiser.logits(arrays["codes"], low, high)
 
-    def error_bound(self, logits: Logits) -> Bounds:
+    def error_bound(self, answers: Answers) -> Bounds:
         """Half of the row's coarsest step, (2 - top_step) * range / 510."""
-        return self._quantiser.error_bound(*extremes(logits)).cpu().numpy()
+        return self._quantiser.error_bound(*extremes(answers.logits)).cpu().numpy()
 
     @property
     def _quantiser(self) -> Quantiser:
