@@ -44,7 +44,7 @@ def summaries(*, classes: int, channels: int) -> list[Summary]:
     return [
         Summary(
             name=name,
-            parameters=_count(_built(name, "meta", classes, channels)),
+            parameters=_count(_built(name, classes, channels)),
             family=family.title,
             paper=family.paper,
             reference=family.reference,
@@ -56,7 +56,7 @@ def summaries(*, classes: int, channels: int) -> list[Summary]:
 
 
 def describe(name: str, *, classes: int, channels: int, pictures: int | None = None) -> Details:
-    """The model `name` in full; its weights are never made, but for a function from outside.
+    """The model `name` in full; where it can be built without numbers, no weights are made.
 
     Args:
         name: see `models.zoo.build`.
@@ -70,9 +70,8 @@ def describe(name: str, *, classes: int, channels: int, pictures: int | None = N
     family, library = family_of(name), library_of(name)
     bare = name.removeprefix(library.PREFIX) if library else name
     side = pictures or (library.pictures(bare) if library else 32)
-    device = "meta" if family or library else "cpu"
-    model = _built(name, device, classes, channels).eval()
-    image = torch.zeros(1, channels, side, side, device=device)
+    model = _built(name, classes, channels).eval()
+    image = torch.zeros(1, channels, side, side, device=next(model.parameters()).device)
     return Details(
         name=name,
         parameters=_count(model),
@@ -87,9 +86,15 @@ def describe(name: str, *, classes: int, channels: int, pictures: int | None = N
     )
 
 
-def _built(name: str, device: str, classes: int, channels: int) -> nn.Module:
-    with torch.device(device):  # meta has shapes and no numbers, and costs nothing
-        return build(name, classes=classes, channels=channels)
+def _built(name: str, classes: int, channels: int) -> nn.Module:
+    """On the meta device, which has shapes and no numbers and costs nothing; else with weights, on the CPU."""
+    if family_of(name) or library_of(name):
+        try:
+            with torch.device("meta"):
+                return build(name, classes=classes, channels=channels)
+        except NotImplementedError:  # torchvision's RegNets compute their widths with tensors
+            pass
+    return build(name, classes=classes, channels=channels)
 
 
 def _count(model: nn.Module) -> int:

@@ -37,7 +37,8 @@ def pictures(name: str) -> int:
     """
     from torchvision import models
 
-    return int(models.get_model_weights(_known(name)).DEFAULT.transforms().crop_size[0])
+    # some weights were tuned at a larger size, which a fresh model is not built for
+    return min(int(weights.transforms().crop_size[0]) for weights in models.get_model_weights(_known(name)))
 
 
 def build(name: str, *, classes: int, channels: int) -> nn.Module:
@@ -90,7 +91,7 @@ def _load(name: str, entry: Any) -> nn.Module:
         # torchvision says on stdout that it downloads; stdout is for results
         with contextlib.redirect_stdout(sys.stderr):
             # read as plain tensors first, which get_model does not ask for; then by get_model, which renames old keys
-            entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
+            entry.get_state_dict(progress=True, check_hash=True, weights_only=True)
             model: nn.Module = models.get_model(name, weights=entry)
     except (OSError, RuntimeError, EOFError, UnpicklingError) as fault:
         file = entry.url.rpartition("/")[2]

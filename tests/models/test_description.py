@@ -28,6 +28,12 @@ def test_layers_are_those_that_a_picture_passes():
     assert larger.parameters == details.parameters
 
 
+@pytest.mark.parametrize(("pictures", "places"), [(28, 3), (32, 4), (63, 7), (64, 4), (128, 8)])
+def test_a_vgg_pools_once_more_from_64_pixels_on(pictures, places):
+    layers = describe("vgg8", classes=10, channels=3, pictures=pictures).layers
+    assert layers["block4"] == (512, places, places)
+
+
 def test_lists_of_layers_are_shown_layer_by_layer():
     layers = describe("MobileNetV2", classes=10, channels=3).layers
     assert layers["blocks.6"] == (160, 2, 2)
@@ -44,6 +50,14 @@ def test_a_librarys_model_names_its_weights_and_size():
 
 def test_logits_of_a_convolution_have_no_features():
     assert describe("torchvision:squeezenet1_1", classes=5, channels=3).features is None
+
+
+def test_a_model_that_computes_its_widths_with_tensors_is_described_too():
+    assert describe("torchvision:regnet_x_400mf", classes=5, channels=3).features == 400
+
+
+def test_weights_tuned_at_a_larger_size_do_not_decide_what_a_fresh_model_takes():
+    assert describe("torchvision:vit_h_14", classes=5, channels=3).pictures == 224
 
 
 def test_a_function_from_outside_is_described_on_the_cpu(tmp_path, monkeypatch):

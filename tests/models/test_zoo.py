@@ -71,8 +71,10 @@ def test_every_family_has_a_small_model_among_the_thoroughly_tested():
     assert all(any(name in family.architectures for name in SMALL) for family in FAMILIES)
 
 
-@pytest.mark.parametrize("name", names())
-@pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (3, 64)])
+@pytest.mark.parametrize(
+    ("name", "channels", "size"),
+    [(name, 3, 32) for name in names()] + [(name, *shape) for name in SMALL for shape in ((1, 28), (3, 64))],
+)
 def test_every_model_takes_grey_and_colour_images_of_any_size(name, channels, size):
     with torch.device("meta"):
         model = build(name, classes=7, channels=channels).eval()
