@@ -24,6 +24,7 @@ from cache_kd.store.reader import Reader
 from cache_kd.views import Recipe, make_recipe
 from cache_kd.waiting import writer_in_turn
 from cache_kd.witness import demand_exact, write_witnesses
+from cache_kd.writing import write_taught
 
 
 class DumpConfig(Config):
@@ -110,9 +111,9 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         rows = sum(shard.stop - shard.start for shard in pending)
         if pending:
             with progress.task("teacher", rows, "views") as advance:
-                asked = ask(teacher, renderer, manifest, pending, batch_size=config.batch_size, advance=advance)
-                for shard, logits, pixel_digests in asked:
-                    writer.write(shard, logits, pixel_digests)
+                write_taught(
+                    writer, ask(teacher, renderer, manifest, pending, batch_size=config.batch_size, advance=advance)
+                )
     return DumpResult(
         store=str(config.store),
         store_id=manifest.store_id,

@@ -20,6 +20,7 @@ from cache_kd.store.witness import witness_views
 from cache_kd.store.writer import Writer
 from cache_kd.stored import open_stored_recipe, open_stored_source, open_stored_teacher
 from cache_kd.witness import compare, write_witnesses
+from cache_kd.writing import write_taught
 
 BATCH_SIZE = 256  # of stores that do not say theirs
 PROVING_ROWS = 32  # of each view, compared by their digests where no witness is left
@@ -150,10 +151,7 @@ def _redo(
         if teacher is None or not pending:
             return
         with progress.task("teacher", sum(shard.rows for shard in pending), "views") as advance:
-            for shard, logits, digests in ask(
-                teacher, renderer, manifest, pending, batch_size=batch_size, advance=advance
-            ):
-                writer.write(shard, logits, digests)
+            write_taught(writer, ask(teacher, renderer, manifest, pending, batch_size=batch_size, advance=advance))
 
 
 def _demand_same_pixels(reader: Reader, rendering: Rendering, suspects: Sequence[Piece]) -> None:
