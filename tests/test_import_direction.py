@@ -17,7 +17,7 @@ FLOORS = (
     GROUND,
     WINGS,
     {"methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets", "order",
-     "view_schedule", "exchange", "stored"},
+     "view_schedule", "exchange", "stored", "faithfulness"},
     {"asking", "stream", "waiting", "witness", "composition", "description", "look_page",
      "recipe_description", "sheet_picture"},
     {"opened", "inspection", "objective", "writing"},
