@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cache_kd.asking import ask
 from cache_kd.config import Config
@@ -17,6 +17,7 @@ from cache_kd.rendering import RenderOn, open_renderer
 from cache_kd.selftest import check_replays
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, Source, SourceSpec
+from cache_kd.store.catalog import bytes_on_disk, place_for
 from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
@@ -33,7 +34,8 @@ class DumpConfig(Config):
     data: str
     teacher: str
     checkpoint: Path
-    store: Path
+    store: Path | None = None  # where to write; or instead
+    catalog: Path | None = None  # a folder of stores, of which one may hold it all already
     root: str | None = None
     decode: Decoding | None = None  # of image files; None: Pillow, as stored, stop at what is unreadable
     recipe: str | dict[str, Any] = "cifar"
@@ -47,6 +49,17 @@ class DumpConfig(Config):
     workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
     render: RenderOn = "cpu"
     wait: bool = True  # for another dump that writes to the same store; False refuses at once
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "DumpConfig":
+        if self.store is not None and self.catalog is not None:
+            raise ValueError(
+                f"--store {self.store} and --catalog {self.catalog} exclude each other: the one names the store, "
+                "the other the folder where it is looked for and put. Leave one out"
+            )
+        if self.store is None and self.catalog is None:
+            raise ValueError("neither --store PATH nor --catalog ROOT says where to write. Pass one of them")
+        return self
 
 
 class DumpResult(Config):
@@ -65,7 +78,8 @@ class DumpResult(Config):
 def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     """Store the teacher's raw logits over the views of the training images, and over the plain test images.
 
-    Whatever an earlier, interrupted dump finished is kept; a complete store costs nothing.
+    Whatever an earlier, interrupted dump finished is kept; a complete store costs nothing. With a `catalog` any store
+    there that holds the same numbers is this dump's: complete, to grow or to finish.
 
     Raises:
         StoreMismatch: the path holds another teacher, source, recipe, seed or codec, or its pixels are not these.
@@ -88,6 +102,7 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         normalise=config.normalise,
     )
     manifest = _manifest(config, sources, recipe, teacher)
+    place = config.store or place_for(config.catalog or Path(), manifest)
     renderer = open_renderer(
         sources, recipe, seed=config.seed, workers=config.workers, render=config.render, device=device
     )
@@ -96,15 +111,15 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         check_replays(recipe, sources["test"], config.seed, plain=True)
 
     def admit(stored: Manifest) -> None:
-        demand_exact(Reader(config.store, stored), renderer.rendering)
+        demand_exact(Reader(place, stored), renderer.rendering, device)
 
     with (
         renderer,
-        writer_in_turn(config.store, manifest, admit=admit, wait=config.wait, progress=progress) as writer,
+        writer_in_turn(place, manifest, admit=admit, wait=config.wait, progress=progress) as writer,
     ):
         pending = writer.pending()
         manifest = writer.manifest  # with the views that are there already
-        progress.say(_announcement(config, manifest, sources, pending))
+        progress.say(_announcement(config, place, manifest, sources, pending))
         write_witnesses(writer, renderer.rendering)
         for part, source in sources.items():
             writer.write_labels(part, source.labels())
@@ -115,13 +130,13 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
                     writer, ask(teacher, renderer, manifest, pending, batch_size=config.batch_size, advance=advance)
                 )
     return DumpResult(
-        store=str(config.store),
+        store=str(place),
         store_id=manifest.store_id,
         views=manifest.parts["train"].views,
         samples=len(train),
         computed_rows=rows,
         seconds=time.perf_counter() - started,
-        bytes=sum(file.stat().st_size for file in config.store.rglob("*") if file.is_file()),
+        bytes=bytes_on_disk(place),
         functions=tuple(filter(is_outside, (config.data, *recipe.functions))),
     )
 
@@ -173,11 +188,13 @@ def _decoded(config: DumpConfig, sources: dict[str, Source]) -> dict[str, Any]:
     }
 
 
-def _announcement(config: DumpConfig, manifest: Manifest, sources: dict[str, Source], pending: list[Shard]) -> str:
+def _announcement(
+    config: DumpConfig, place: Path, manifest: Manifest, sources: dict[str, Source], pending: list[Shard]
+) -> str:
     """What the dump will do, before it does it."""
     rows = sum(shard.stop - shard.start for shard in pending)
     if not pending:
-        return f"{config.store} is complete ({manifest.store_id}); the teacher does not run."
+        return f"{place} is complete ({manifest.store_id}); the teacher does not run."
     total = sum(part.views * part.samples for part in manifest.parts.values())
     width = make_codec(manifest.codec).bytes_per_row(manifest.classes)
     kept = "" if rows == total else f", {total - rows:,} rows are kept"
@@ -185,5 +202,5 @@ def _announcement(config: DumpConfig, manifest: Manifest, sources: dict[str, Sou
     return (
         f"{config.teacher} over {manifest.parts['train'].views} views x {len(sources['train']):,} images{test}: "
         f"{rows:,} rows in {len(pending)} shards, {rows * width / 1e6:.1f} MB as {manifest.codec['name']}{kept} "
-        f"-> {config.store}"
+        f"-> {place}"
     )

@@ -13,6 +13,7 @@ KdCacheError
     └── PixelMismatch    a student's view that is not the picture that the teacher saw
 
 PixelDrift             a warning: the pictures are a rounding away from the ones that the teacher saw
+OtherEnvironment       a warning: other library versions, or another device, than the dump's
 UnprovenAlignment      a warning: nobody can prove which pictures the teacher of imported logits saw
 """
 
@@ -66,6 +67,10 @@ class PixelMismatch(StoreError):
 
 class PixelDrift(UserWarning):
     """The pictures here are a rounding away from the ones that the teacher saw."""
+
+
+class OtherEnvironment(UserWarning):
+    """The libraries here, or the device, are not those of the dump; whether the pixels are is compared."""
 
 
 class UnprovenAlignment(UserWarning):

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from cache_kd.environment import changes
 from cache_kd.errors import PixelMismatch
 from cache_kd.keyed.philox import words
 from cache_kd.types import Digests, Samples, ViewTensor
@@ -17,9 +18,6 @@ Check = Literal["all", "sample", "off"]
 # One batch in 64, whole: picking one row in 64 of every batch finds as many wrong rows, costs ten times as much at
 # 32x32 (2 % of the feed, not 0.2 %), and would ask about the same rows in every epoch and every run.
 ONE_IN = 64
-
-# of an environment: what makes logits or files, and never pixels
-NOT_OF_PIXELS = ("device", "device_name", "threads", "zarr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,16 +87,3 @@ class PixelProof:
             else ("The libraries are the same, so the recipe's code or the images changed; use the release that dumped")
         )
         return f"{cause}, or dump again. Training on other pixels than the teacher's is what this check prevents."
-
-
-def changes(stored: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
-    """What of an environment may have changed pixels, with both values.
-
-    >>> changes({"pillow": "12.3", "threads": "8"}, {"pillow": "13.0", "threads": "2"})
-    ['pillow 12.3 there, 13.0 here']
-    """
-    return [
-        f"{name} {stored[name]} there, {value} here"
-        for name, value in here.items()
-        if name not in NOT_OF_PIXELS and stored.get(name, value) != value
-    ]

@@ -91,7 +91,7 @@ def verify(
         manifest, checkpoint=checkpoint, device=resolve_device(device), trust=trust, path=path, supposed=True
     )
     rendering = Rendering(sources=sources, recipe=recipe, seed=manifest.seed)
-    witnesses = compare(reader, rendering, witness_views(manifest))
+    witnesses = compare(reader, rendering, witness_views(manifest), teacher_on=teacher.device)
     outcomes: list[_Row] = []
     with progress.task("verify", rows, "rows") as advance:
         for part, view, samples in _picked(manifest, rows, seed):

@@ -9,9 +9,9 @@ import torch
 
 from cache_kd.config import Config
 from cache_kd.device import describe_environment
+from cache_kd.environment import changes, warn_of_changes
 from cache_kd.errors import PixelMismatch, StoreMismatch
 from cache_kd.keyed.philox import below, words
-from cache_kd.proof import changes
 from cache_kd.rendering import Rendering, Request
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
@@ -91,19 +91,30 @@ def witness_samples(manifest: Manifest, view: int) -> Samples:
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def compare(reader: Reader, rendering: Rendering, views: Iterable[int]) -> Verdict:
+def compare(
+    reader: Reader, rendering: Rendering, views: Iterable[int], *, teacher_on: torch.device | None = None
+) -> Verdict:
     """Render the witnesses of some `views` again, and measure how far they are from the stored ones.
 
-    A store of four views, so 38 rows: 6 ms at 32x32, 0.13 s for photographs.
+    A store of four views, so 38 rows: 6 ms at 32x32, 0.13 s for photographs. Where libraries are not those of the
+    dump, this warns in one line that names both.
+
+    Args:
+        reader: of the store.
+        rendering: how its pictures are made here.
+        views: at least one, all with witnesses.
+        teacher_on: where a teacher is going to run, whose device is then compared too; None where none is.
 
     Raises:
         StoreDamaged: a file of witnesses is not what was written.
         KdCacheError: a picture cannot be read or rendered.
     """
     manifest = reader.manifest
+    here = describe_environment(teacher_on or torch.device("cpu"))
+    warn_of_changes(reader.path, changes(manifest.environment, here, "logits" if teacher_on else "pixels"))
     rows = [row for view in views for row in _rows(reader, rendering, view)]
     furthest = max(rows, key=lambda row: row.difference)
-    here, there = furthest.here.shape, furthest.stored.shape
+    shapes = furthest.here.shape, furthest.stored.shape
     code = rendering.recipe.changed()
     return Verdict(
         rows=len(rows),
@@ -113,11 +124,8 @@ def compare(reader: Reader, rendering: Rendering, views: Iterable[int]) -> Verdi
         largest_difference=furthest.difference,
         sample=furthest.sample,
         view=furthest.view,
-        shapes=(here, there) if here != there else None,
-        changed=(
-            *changes(manifest.environment, describe_environment(torch.device("cpu"))),
-            *((code,) if code else ()),
-        ),
+        shapes=shapes if shapes[0] != shapes[1] else None,
+        changed=(*changes(manifest.environment, here), *((code,) if code else ())),
     )
 
 
@@ -136,14 +144,19 @@ def judge(reader: Reader, rendering: Rendering) -> Verdict:
     return verdict
 
 
-def demand_exact(reader: Reader, rendering: Rendering) -> None:
+def demand_exact(reader: Reader, rendering: Rendering, teacher_on: torch.device | None = None) -> None:
     """See that what is about to be added to an interrupted or growing store is of the same pixels as what it holds.
+
+    Args:
+        reader: of the store.
+        rendering: how its pictures are made here.
+        teacher_on: where the teacher runs; None where none does.
 
     Raises:
         StoreMismatch: a witness is not exactly what is rendered here.
     """
     views = reader.witnessed_views()
-    verdict = compare(reader, rendering, views) if views else None
+    verdict = compare(reader, rendering, views, teacher_on=teacher_on) if views else None
     if verdict is not None and verdict.kind != "exact":
         raise StoreMismatch(
             f"{reader.path} cannot go on here: {verdict} Rows of two kinds of pixels must not meet in one store: "

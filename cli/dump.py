@@ -41,6 +41,12 @@ from cache_kd.cli.options import (
 @click.option(
     "--store", type=click.Path(path_type=Path), default=None, help="Folder to write; an unfinished dump there goes on."
 )
+@click.option(
+    "--catalog",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Instead of --store: folder of stores. One that holds this dump is used, else ROOT/TEACHER-ID is written.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
 @click.option(
     "--codec",
@@ -67,12 +73,16 @@ def dump(config_file: Path | None, assignments: tuple[str, ...], as_json: bool, 
 
     Safe to interrupt and to repeat: finished shards are kept, a finished store costs nothing.
 
+    With --catalog the store is looked for by what decides its numbers, whatever it is called and whoever dumped it.
+
     \b
     Example:
       kdcache dump --data cifar100.h5 --teacher resnet20 --checkpoint runs/teacher/weights.safetensors \\
         --recipe cifar --views 4 --store stores/resnet20
+      kdcache dump --data cifar100.h5 --teacher resnet20 --checkpoint runs/teacher/weights.safetensors \\
+        --recipe cifar --views 4 --catalog stores
     """
-    needed = ("data", "teacher", "checkpoint", "store")
+    needed = ("data", "teacher", "checkpoint")
     require(config_file, assignments, **{name: options[name] for name in needed})
     from cache_kd.cli.console import Terminal, print_json, size
     from cache_kd.config import load

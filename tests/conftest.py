@@ -56,7 +56,7 @@ def dump_config(images, teacher_weights):
     """A function that makes a DumpConfig for a path."""
     from cache_kd.dump import DumpConfig
 
-    def make(store: Path, **changes) -> DumpConfig:
+    def make(store: Path | None, **changes) -> DumpConfig:
         knobs = {
             "data": str(images), "teacher": STUDENT, "checkpoint": teacher_weights, "store": store,
             "views": 2, "batch_size": 32, "device": "cpu",

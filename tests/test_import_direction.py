@@ -10,7 +10,7 @@ HOUSE = Path(cache_kd.__file__).parent
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {
     "types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
-    "threads", "trust", "keyed", "behind",
+    "threads", "trust", "keyed", "behind", "environment",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
@@ -24,7 +24,7 @@ FLOORS = (
     {"siblings"},
     {"material", "train_config"},
     {"train_words"},
-    {"dump", "foreign", "look", "lookup", "repair", "sheet", "train", "verify"},
+    {"dump", "foreign", "look", "lookup", "merge", "repair", "sheet", "train", "verify"},
     {"demo"},
     {"cli"},
 )  # fmt: skip
@@ -32,7 +32,7 @@ FLOORS = (
 FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
     "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
-    "trust": {"errors", "outside"}, "keyed": {"types"},
+    "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
 }  # fmt: skip
 
 

@@ -2,15 +2,16 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from cache_kd.config import Config, canonical_json
 from cache_kd.errors import KdCacheError, StoreError
-from cache_kd.store.manifest import CREATING, FORMAT, ROOT_FILE, Manifest
+from cache_kd.store.manifest import CREATING, FORMAT, ROOT_FILE, Manifest, differences, read_manifest
 from cache_kd.store.reader import Reader
-from cache_kd.store.record import FOLDER
+from cache_kd.store.record import FOLDER, unfinished
 
 
 class Entry(Config):
@@ -30,6 +31,32 @@ def stores(root: Path) -> list[Entry]:
         StoreError: `root` is not a folder.
     """
     return [_entry(path) for path in store_folders(root)]
+
+
+def holds(path: Path, asked: Manifest) -> bool:
+    """Whether the store at `path` is finished and has every number that `asked` describes; False where there is none.
+
+    Of all files only the sizes are looked at.
+    """
+    return _rank(path, asked) == _HIT
+
+
+def place_for(root: Path, asked: Manifest) -> Path:
+    """The store at or below `root` of what `asked` describes, else where one is to be: `root`/<teacher>-<store_id>.
+
+    Stores are compared by what decides their numbers, so one of an earlier release, whose id was made otherwise, is
+    found too. One that has all views comes before one that must grow, and that before one whose dump was interrupted.
+
+    Raises:
+        StoreError: `root` is a store of something else, or a file.
+    """
+    ranked = [(_rank(path, asked), path) for path in store_folders(root)] if root.exists() else []
+    found = max(ranked, key=lambda entry: entry[0], default=None)
+    if found is not None and found[0] > _OTHER:
+        return found[1]
+    if (root / ROOT_FILE).exists():
+        raise StoreError(f"{root} is a store of something else. --catalog takes the folder that holds stores.")
+    return root / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', asked.teacher.name)}-{asked.store_id}"
 
 
 class Filter(Config):
@@ -92,6 +119,21 @@ def bytes_on_disk(path: Path) -> int:
             with suppress(FileNotFoundError):  # a dump that is at work renames and deletes
                 total += os.lstat(os.path.join(folder, name)).st_size
     return total
+
+
+_OTHER, _UNFINISHED, _GROWS, _HIT = range(4)  # how much a store spares a dump
+
+
+def _rank(path: Path, asked: Manifest) -> int:
+    try:
+        stored = read_manifest(path)
+    except KdCacheError:
+        return _OTHER
+    if differences(stored, asked):
+        return _OTHER
+    if unfinished(path, stored):
+        return _UNFINISHED
+    return _HIT if stored == stored.with_views_of(asked) else _GROWS
 
 
 def _is_ours(path: Path) -> bool:
