@@ -1,5 +1,6 @@
-"""Stores of several teachers over the same views, opened as one."""
+"""Stores of several teachers over the same views: what makes them that, and how they are opened as one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,31 +22,54 @@ def open_sibling(path: Path, first: OpenStore) -> OpenStore:
     """
     reading = Reading(path)
     reader = Reader.open(path)
-    ours, theirs = _views_of(first.manifest), _views_of(reader.manifest)
-    for what in ours | theirs:
-        if theirs.get(what) != ours.get(what):
-            raise StoreMismatch(
-                f"{path} and {first.reader.path} do not hold the same views: {what} is {theirs.get(what)} in the one, "
-                f"{ours.get(what)} in the other. Dump the second teacher with the data, recipe, seed and views "
-                "of the first."
-            )
-    for part in first.manifest.parts:
-        for view in range(first.manifest.parts[part].views):
-            differing = np.flatnonzero(reader.digests(part, view) != first.reader.digests(part, view))
-            if len(differing):
-                raise StoreMismatch(
-                    f"{path} and {first.reader.path}: the pixels of {len(differing)} rows differ, first sample "
-                    f"{differing[0]} of {part} view {view}. Dump one of them again, on the machine of the other."
-                )
+    parts = first.manifest.parts.keys() | reader.manifest.parts.keys()
+    demand_same_views(first.reader, reader, parts)
+    demand_same_pixels(first.reader, reader, parts)
     return OpenStore(reader, first.source, first.recipe, reading)
 
 
-def _views_of(manifest: Manifest) -> dict[str, Any]:
+def demand_same_views(first: Reader, other: Reader, parts: Iterable[str]) -> None:
+    """See that two stores hold the same views of `parts`, as their manifests say.
+
+    Raises:
+        StoreMismatch: what differs.
+    """
+    ours, theirs = _views_of(first.manifest, parts), _views_of(other.manifest, parts)
+    for what in ours:
+        if theirs[what] != ours[what]:
+            raise StoreMismatch(
+                f"{other.path} and {first.path} do not hold the same views: {what} is {theirs[what]} in the one, "
+                f"{ours[what]} in the other. Dump the second teacher with the data, recipe, seed and views "
+                "of the first."
+            )
+
+
+def demand_same_pixels(first: Reader, other: Reader, parts: Iterable[str]) -> None:
+    """See that the digests of every row of `parts` are equal in two stores of the same views.
+
+    Raises:
+        StoreDamaged: a file is not what was written.
+        StoreMismatch: in how many rows of a view the pixels differ, and the first.
+    """
+    for part in sorted(parts):
+        for view in range(first.manifest.parts[part].views):
+            differing = np.flatnonzero(other.digests(part, view) != first.digests(part, view))
+            if len(differing):
+                raise StoreMismatch(
+                    f"{other.path} and {first.path}: the pixels of {len(differing)} rows differ, first sample "
+                    f"{differing[0]} of {part} view {view}. Dump one of them again, on the machine of the other."
+                )
+
+
+def _views_of(manifest: Manifest, parts: Iterable[str]) -> dict[str, Any]:
     """What decides the pixels, in the words of an error."""
-    return {
+    decides: dict[str, Any] = {
         "the number of classes": manifest.classes,
         "the recipe": dict(manifest.recipe),
         "the seed": manifest.seed,
-        **{f"the {part} fingerprint": stored.fingerprint for part, stored in manifest.parts.items()},
-        **{f"the number of {part} views": stored.views for part, stored in manifest.parts.items()},
     }
+    for part in sorted(parts):
+        stored = manifest.parts.get(part)
+        decides[f"the {part} fingerprint"] = stored and stored.fingerprint
+        decides[f"the number of {part} views"] = stored and stored.views
+    return decides

@@ -79,7 +79,7 @@ def open_stored_teacher(
 ) -> Teacher:
     """The teacher that a manifest names, its weights compared with the stored fingerprint.
 
-    Of the teacher of imported logits no fingerprint is known.
+    Of the teacher of imported logits no fingerprint is known, and the mean of several has no model.
 
     Args:
         manifest: of the store.
@@ -91,9 +91,15 @@ def open_stored_teacher(
 
     Raises:
         ConfigError: a function builds it that is not trusted.
-        ModelError: the weights are missing, do not fit, are others, or are not known.
+        ModelError: the weights are missing, do not fit, are others, or are not known; or there is no one model.
     """
     stored = manifest.teacher
+    if manifest.ensemble is not None:
+        members = " and ".join(member.path for member in manifest.ensemble.members)
+        raise ModelError(
+            f"{path} holds {stored.name}, the mean of {members}: there is no model to ask. Its members have theirs "
+            f"(kdcache verify); to write it again, merge to another --store: {manifest.dump_command(path)}"
+        )
     unknown = manifest.alignment == "unproven"
     if unknown and not (supposed and checkpoint):
         raise ModelError(

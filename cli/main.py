@@ -17,11 +17,13 @@ from cache_kd.cli.import_ import import_
 from cache_kd.cli.info import info
 from cache_kd.cli.look import look
 from cache_kd.cli.ls import ls
+from cache_kd.cli.merge import merge
 from cache_kd.cli.methods import methods
 from cache_kd.cli.models import models
 from cache_kd.cli.recipes import recipes
 from cache_kd.cli.repair import repair
 from cache_kd.cli.rm import rm
+from cache_kd.cli.schema import schema
 from cache_kd.cli.train import train
 from cache_kd.cli.verify import verify
 from cache_kd.errors import KdCacheError, OtherEnvironment, PixelDrift, UnprovenAlignment
@@ -65,6 +67,7 @@ def _after_stop(ctx: click.Context) -> str:
         "dump": "Finished shards are kept; ",
         "train": "Finished epochs are kept; ",
         "import": "Finished shards are kept; ",
+        "merge": "Finished shards are kept; ",
         "demo": "Finished steps are kept; ",
         "repair": "What was redone is kept; ",
         "rm": "Some files may be gone; ",
@@ -98,6 +101,7 @@ for command in (
     look,
     verify,
     repair,
+    merge,
     rm,
     gc,
     methods,
@@ -105,6 +109,7 @@ for command in (
     recipes,
     export,
     import_,
+    schema,
     demo,
 ):
     main.add_command(command)

@@ -30,6 +30,8 @@ LOCK = "writing.lock"  # held while a dump writes; the file may stay, only the l
 # elsewhere, and the digests are of what the recipe rendered when they were imported
 Alignment = Literal["proven", "unproven"]
 
+Average = Literal["logits", "probabilities"]  # what of several teachers is averaged; see `merge.average`
+
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
@@ -79,6 +81,22 @@ class StoredTeacher(Config):
     precision: Literal["float32", "bf16"]
 
 
+class StoredMember(Config):
+    """One of the stores that an ensemble's logits are the mean of, as it was then."""
+
+    path: str
+    store_id: str
+    teacher: str
+    share: Annotated[float, Field(gt=0, le=1)]  # of the mean; those of all members add up to 1
+
+
+class StoredEnsemble(Config):
+    """Whose mean the logits are; informative, for the teacher's fingerprint covers what decides them."""
+
+    average: Average
+    members: tuple[StoredMember, ...]
+
+
 class Difference(NamedTuple):
     """One field that decides numbers, with both its values; None where a side has no such field."""
 
@@ -100,6 +118,7 @@ class Manifest(Config):
     teacher: StoredTeacher
     codec: dict[str, Any]
     alignment: Alignment = "proven"
+    ensemble: StoredEnsemble | None = None  # None: the logits of one teacher
     exact_rows: Annotated[int, Field(ge=0)] = 0  # the first rows of train view 0, which are kept as float32 too
     fidelity: Fidelity | None = None  # of the codec on those rows, measured when they were written
     environment: dict[str, str]  # device and library versions of the dump; informative
@@ -146,6 +165,8 @@ class Manifest(Config):
 
     def dump_command(self, path: Path) -> str:
         """The command that dumps this store, or finishes it."""
+        if self.ensemble is not None:
+            return self._merge_command(self.ensemble, path)
         if self.alignment == "unproven":
             return f"kdcache import LOGITS --from torch|npy … --store {path}, as before"
         decode = self.source.decode
@@ -160,12 +181,25 @@ class Manifest(Config):
             "recipe": canonical_json(self.recipe),
             "seed": self.seed,
             "views": self.parts["train"].views,
-            "codec": canonical_json(self.codec) if self.codec.keys() - {"name", "version"} else self.codec["name"],
+            "codec": self._codec_word(),
             "store": path,
         }
-        words = (f"--{knob} {shlex.quote(str(value))}" for knob, value in knobs.items() if value is not None)
         exif = " --exif" if decode and decode.orientation == "exif" else ""
-        return f"kdcache dump {' '.join(words)}{exif}"
+        return f"kdcache dump {_options(knobs)}{exif}"
+
+    def _merge_command(self, ensemble: StoredEnsemble, path: Path) -> str:
+        knobs = {
+            "weights": ",".join(str(member.share) for member in ensemble.members),
+            "average": ensemble.average,
+            "normalise": canonical_json(self.teacher.normalise),
+            "codec": self._codec_word(),
+            "store": path,
+        }
+        return f"kdcache merge {' '.join(shlex.quote(member.path) for member in ensemble.members)} {_options(knobs)}"
+
+    def _codec_word(self) -> str:
+        """What --codec takes."""
+        return canonical_json(self.codec) if self.codec.keys() - {"name", "version"} else str(self.codec["name"])
 
 
 def new_manifest(
@@ -184,6 +218,7 @@ def new_manifest(
     teacher: Mapping[str, Any],
     codec: Mapping[str, Any],
     alignment: Alignment = "proven",
+    ensemble: Mapping[str, Any] | None = None,
     environment: Mapping[str, str],
 ) -> Manifest:
     """The manifest of a store that is to be written now.
@@ -203,6 +238,7 @@ def new_manifest(
         teacher: the fields of `StoredTeacher`.
         codec: what `Codec.to_json` gives.
         alignment: whether the digests are of the pixels that the teacher saw.
+        ensemble: the fields of `StoredEnsemble`, where the logits are the mean of several teachers'.
         environment: device and library versions.
 
     Raises:
@@ -231,6 +267,7 @@ def new_manifest(
         "teacher": dict(teacher),
         "codec": dict(codec),
         "alignment": alignment,
+        "ensemble": ensemble,
         "exact_rows": 0 if kept.lossless else exact_rows(min(parts["train"]["shard_rows"], samples["train"]), classes),
         "environment": dict(environment),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -343,6 +380,11 @@ def _store_ids(manifest: Manifest) -> tuple[str, str]:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def _options(knobs: Mapping[str, Any]) -> str:
+    """Words of a command line; what is None is left out."""
+    return " ".join(f"--{knob} {shlex.quote(str(value))}" for knob, value in knobs.items() if value is not None)
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,0 +1,225 @@
+"""The route of an ensemble: stores of several teachers over the same views, averaged shard by shard into one store."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from cache_kd.config import Config, canonical_json
+from cache_kd.distill.fold import fold
+from cache_kd.errors import ConfigError, StoreMismatch
+from cache_kd.files import lasting_place
+from cache_kd.models.normalise import make_normalise
+from cache_kd.progress import Progress, Silent
+from cache_kd.siblings import demand_same_pixels, demand_same_views
+from cache_kd.store.catalog import bytes_on_disk, holds
+from cache_kd.store.codec import make_codec
+from cache_kd.store.locks import Reading
+from cache_kd.store.manifest import Average, Manifest, new_manifest
+from cache_kd.store.reader import Reader
+from cache_kd.store.witness import witness_views
+from cache_kd.store.writer import Writer
+from cache_kd.types import Logits, TeacherLogits
+
+
+class MergeConfig(Config):
+    """Stores of several teachers over the same views, and what is to become of them."""
+
+    members: Annotated[tuple[Path, ...], Field(min_length=2)]
+    store: Path
+    average: Average = "logits"
+    weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None  # of the members; None: all alike
+    codec: str | dict[str, Any] = "float16"
+    normalise: str | dict[str, Any] | None = None  # which students take over; None: as all members have it
+
+
+class MergeResult(Config):
+    """What a merge did, for scripts."""
+
+    store: str
+    store_id: str
+    teacher: str
+    views: int
+    samples: int
+    merged_rows: int  # 0: the store was there already
+    seconds: float
+    bytes: int
+
+
+def merge(config: MergeConfig, progress: Progress | None = None) -> MergeResult:
+    """Write the mean of several stores' logits as a store of its own, from which a student trains as from any other.
+
+    Whatever an interrupted merge finished is kept; a complete store costs nothing, and views that the members gained
+    since are added. The members may have any codecs and layouts; one view of each is in memory at a time.
+
+    Raises:
+        ConfigError: not one weight for each member, a member given twice, or members of several normalisations.
+        StoreMismatch: the members do not hold the same views, or `store` holds something else.
+        StoreError: a member is no finished store.
+        KdCacheError: anything else that a user can mend.
+    """
+    progress = progress or Silent()
+    started = time.perf_counter()
+    reading = [Reading(path) for path in config.members]
+    members = [Reader.open(path) for path in config.members]
+    first, *others = members
+    shares = _shares(config, members)
+    parts = [part for part in first.manifest.parts if all(part in member.manifest.parts for member in others)]
+    for member in others:
+        demand_same_views(first, member, parts)
+    asked = _manifest(config, members, shares, parts)
+    if not holds(config.store, asked):
+        for member in others:
+            demand_same_pixels(first, member, parts)
+
+    def admit(stored: Manifest) -> None:
+        _demand_same_witnesses(first, Reader(config.store, stored))
+
+    with Writer.create_or_resume(config.store, asked, admit=admit) as writer:
+        manifest = writer.manifest
+        # a store that grew when its members had more views may lack some that they no longer have
+        pending = [shard for shard in writer.pending() if shard.view < first.manifest.parts[shard.part].views]
+        rows = sum(shard.rows for shard in pending)
+        progress.say(f"{asked.teacher.name}: {rows:,} rows in {len(pending)} shards -> {config.store}")
+        for view in set(writer.pending_witnesses()) & set(witness_views(first.manifest)):
+            writer.write_witnesses(view, first.witnesses(view))
+        for part in parts:
+            writer.write_labels(part, first.labels(part))
+        with progress.task("merge", rows, "rows") as advance:
+            for (part, view), shards in groupby(pending, key=lambda shard: (shard.part, shard.view)):
+                views, digests = [member.view(part, view) for member in members], first.digests(part, view)
+                for shard in shards:
+                    samples = manifest.samples_of(shard)
+                    logits = torch.from_numpy(np.stack([of_member.rows(samples) for of_member in views]))
+                    writer.write(shard, average(logits, config.average, shares), digests[samples])
+                    advance(shard.rows)
+    del reading  # until here nobody could remove a member
+    return MergeResult(
+        store=str(config.store),
+        store_id=manifest.store_id,
+        teacher=manifest.teacher.name,
+        views=manifest.parts["train"].views,
+        samples=manifest.parts["train"].samples,
+        merged_rows=rows,
+        seconds=time.perf_counter() - started,
+        bytes=bytes_on_disk(config.store),
+    )
+
+
+def average(logits: TeacherLogits, how: Average, weights: Sequence[float]) -> Logits:
+    """Raw logits of the ensemble that several teachers are, right at the temperatures that `how` allows.
+
+    Args:
+        logits: raw, [teachers, batch, classes]; teachers over the same views of the same samples.
+        how: "logits": their mean, whose softmax is the normalised geometric mean of the teachers' at every temperature;
+            "probabilities": the log of the mean softmax, whose softmax is the arithmetic mean of the teachers' at
+            temperature 1. At T > 1 it is that mixture softened, not the mixture of the softened teachers.
+        weights: of the teachers, > 0; they need not add up to 1.
+
+    References: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015, which names both means.
+    """
+    if how == "probabilities":
+        return fold(logits, "mean_probabilities", weights)
+    shares = logits.new_tensor(list(weights)) / sum(weights)
+    return (shares[:, None, None] * logits).sum(dim=0)
+
+
+def _shares(config: MergeConfig, members: Sequence[Reader]) -> list[float]:
+    """Of each member in the mean; they add up to 1."""
+    ids = [member.manifest.store_id for member in members]
+    for place, store_id in enumerate(ids):
+        if store_id in ids[:place]:
+            raise ConfigError(
+                f"{members[place].path} is the store {store_id}, as {members[ids.index(store_id)].path} is. "
+                "Name each member once; --weights gives one more to say."
+            )
+    weights = config.weights or (1.0,) * len(members)
+    if len(weights) != len(members):
+        raise ConfigError(
+            f"--weights has {len(weights)} number(s) for {len(members)} stores. Give one for each, in their order."
+        )
+    return [weight / sum(weights) for weight in weights]
+
+
+def _manifest(
+    config: MergeConfig, members: Sequence[Reader], shares: Sequence[float], parts: Sequence[str]
+) -> Manifest:
+    """What the members have in common, and who they are."""
+    manifests = [member.manifest for member in members]
+    first = manifests[0]
+    source, teachers = first.source, [manifest.teacher for manifest in manifests]
+    return new_manifest(
+        samples={part: first.parts[part].samples for part in parts},
+        fingerprints={part: first.parts[part].fingerprint for part in parts},
+        views=first.parts["train"].views,
+        classes=first.classes,
+        class_names=source.class_names,
+        channels=source.channels,
+        source_spec=source.spec,
+        decode=source.decode.model_dump(mode="json") if source.decode else None,
+        skipped={part: files for part, files in source.skipped.items() if part in parts},
+        recipe=first.recipe,
+        seed=first.seed,
+        teacher={
+            "name": f"ensemble:{config.average}({','.join(teacher.name for teacher in teachers)})",
+            "fingerprint": _fingerprint(config.average, manifests, shares),
+            "checkpoint": "",
+            "normalise": _normalise(config, members),
+            "precision": "bf16" if any(teacher.precision == "bf16" for teacher in teachers) else "float32",
+        },
+        codec=make_codec(config.codec).resolved(classes=first.classes, features=None).to_json(),
+        alignment="proven" if all(manifest.alignment == "proven" for manifest in manifests) else "unproven",
+        ensemble={
+            "average": config.average,
+            "members": [
+                {
+                    "path": lasting_place(str(member.path)),
+                    "store_id": member.manifest.store_id,
+                    "teacher": member.manifest.teacher.name,
+                    "share": share,
+                }
+                for member, share in zip(members, shares, strict=True)
+            ],
+        },
+        environment=first.environment,  # the pixels are the members'; so are the digests
+    )
+
+
+def _fingerprint(how: Average, manifests: Sequence[Manifest], shares: Sequence[float]) -> str:
+    """Of everything that decides the mean: each member's teacher and codec, its share, and what is averaged."""
+    members = [
+        {"teacher": identity["teacher"], "codec": identity["codec"], "share": share}
+        for identity, share in zip((manifest.identity() for manifest in manifests), shares, strict=True)
+    ]
+    return hashlib.blake2b(canonical_json({"average": how, "members": members}).encode(), digest_size=16).hexdigest()
+
+
+def _normalise(config: MergeConfig, members: Sequence[Reader]) -> dict[str, Any]:
+    """What stands before a student: the members', or what was asked for."""
+    first = members[0]
+    if config.normalise is not None:
+        return make_normalise(config.normalise, channels=first.manifest.source.channels).model_dump(mode="json")
+    for member in members[1:]:
+        ours, theirs = first.manifest.teacher.normalise, member.manifest.teacher.normalise
+        if theirs != ours:
+            raise ConfigError(
+                f"The teacher of {first.path} is normalised by {canonical_json(ours)}, that of {member.path} by "
+                f"{canonical_json(theirs)}, and a student takes one over. Say with --normalise which."
+            )
+    return first.manifest.teacher.normalise
+
+
+def _demand_same_witnesses(first: Reader, stored: Reader) -> None:
+    """See that what is about to be added to an interrupted or growing store is of the same pixels as what it holds."""
+    for view in stored.witnessed_views():
+        if view in witness_views(first.manifest) and not np.array_equal(stored.witnesses(view), first.witnesses(view)):
+            raise StoreMismatch(
+                f"{stored.path} was merged from other pixels than those of {first.path}: the witnesses of view {view} "
+                "differ. Pass another --store; nothing was changed."
+            )
