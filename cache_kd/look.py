@@ -160,7 +160,7 @@ def _views(store: OpenStore, numbers: Samples) -> Iterator[list[SeenView]]:
     stream = store.stream(check="all")
     for view in range(min(store.views, VIEWS)):
         (batch,) = stream.batches([numbers], (view,))
-        best = batch.teachers[0].softmax(dim=-1).max(dim=-1)
+        best = batch.teachers[0].logits().softmax(dim=-1).max(dim=-1)
         yield [
             SeenView(
                 number=view,
@@ -272,8 +272,7 @@ class _Classes:
 
 def _batch(store: OpenStore, samples: Samples, view: int) -> tuple[Logits, Labels]:
     """Stored logits, as float64, and labels."""
-    logits = torch.from_numpy(store.rows(view)(samples)).double()
-    return logits, torch.from_numpy(store.source.labels()[samples])
+    return store.logits(view, samples).double(), torch.from_numpy(store.source.labels()[samples])
 
 
 def _evenly(length: int, count: int) -> Samples:

@@ -61,6 +61,7 @@ def from_stores(
     trust: Sequence[str],
     check: Check,
     with_logits: bool,
+    memory: int,
     workers: int | None,
     render: RenderOn,
     device: torch.device,
@@ -74,6 +75,7 @@ def from_stores(
         trust: functions named by the store that may be imported.
         check: how many rows' pixels are compared with the digests.
         with_logits: False for a live teacher.
+        memory: bytes of encoded logits that the stores may keep, all of them together.
         workers: see `rendering.open_renderer`.
         render: likewise.
         device: where the model lives.
@@ -90,7 +92,9 @@ def from_stores(
         test_source = open_stored_source(first.manifest, "test", path=paths[0], data=data, root=root, trust=trust)
         every_sample = np.arange(test_part.samples)
         test_teachers = tuple(store.reader.view("test", 0).rows(every_sample) for store in stores)
-    teachers = tuple(store.rows for store in stores) if with_logits else ()
+    sample_bytes = sum(store.sample_bytes for store in stores)
+    shares = [memory * store.sample_bytes // sample_bytes for store in stores]
+    teachers = tuple(store.teacher(share) for store, share in zip(stores, shares, strict=True)) if with_logits else ()
     renderer = open_renderer(
         _parts(first.source, test_source),
         first.recipe,

@@ -12,24 +12,22 @@ from torch.utils.data import DataLoader, IterableDataset
 from cache_kd.device import describe_environment
 from cache_kd.errors import ConfigError, PixelDrift, UnprovenAlignment
 from cache_kd.models.normalise import Normalise
-from cache_kd.order import EpochOrder
+from cache_kd.order import EpochOrder, OrderConfig
 from cache_kd.proof import Check, PixelProof
 from cache_kd.rendering import Renderer, Rendering
 from cache_kd.sources.source import Source
+from cache_kd.store.cached_rows import CachedRows
 from cache_kd.store.locks import Reading
 from cache_kd.store.manifest import Manifest
-from cache_kd.store.reader import Reader, StoredView
+from cache_kd.store.reader import Reader
 from cache_kd.stored import open_stored_recipe, open_stored_source
-from cache_kd.stream import Batch, RowsOfLogits, TeacherRows, ViewStream
-from cache_kd.types import AnyImages, BatchOfSamples, Images, Labels, Logits, MixedLabels
+from cache_kd.stream import Batch, TeacherRows, ViewStream
+from cache_kd.types import AnyImages, Images, Labels, Logits, MixedLabels, Samples
 from cache_kd.view_schedule import ViewSchedule, views_of
 from cache_kd.views import Recipe
 from cache_kd.witness import LIMIT, Verdict, judge
 
 LoadedBatch = tuple[Images | list[AnyImages], Labels | MixedLabels, Logits]
-
-# views kept in memory between epochs, up to this many bytes; a CIFAR store lies wholly inside
-KEPT_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,11 @@ class OpenStore:
         return self.manifest.parts["train"].views
 
     @property
+    def sample_bytes(self) -> int:
+        """What the logits of one sample take in one view, as they are stored."""
+        return self.reader.codec.bytes_per_row(self.manifest.classes)
+
+    @property
     def normalise(self) -> Normalise:
         """The teacher's normalisation, which a student takes over unless told otherwise."""
         return Normalise.model_validate(self.manifest.teacher.normalise)
@@ -104,14 +107,18 @@ class OpenStore:
         )
         return ViewStream(
             renderer=renderer or Renderer(self.rendering),
-            teachers=(self.rows,) if teachers is None else teachers,
+            teachers=(self.teacher(OrderConfig().memory),) if teachers is None else teachers,
             proof=proof,
             pin=pin,
         )
 
-    def rows(self, view: int) -> RowsOfLogits:
-        """What gives the logits of any samples in one view."""
-        return self._view(view).rows
+    def teacher(self, memory: int) -> CachedRows:
+        """What opens the logits of some views for an epoch; of whole ones it keeps up to `memory` bytes."""
+        return self._teachers.setdefault(memory, CachedRows(self.reader, memory))
+
+    def logits(self, view: int, samples: Samples) -> Logits:
+        """The stored logits float32 [samples, classes] of any samples in one view."""
+        return self.teacher(OrderConfig().memory)((view,), None)(samples).logits()
 
     def order(
         self,
@@ -148,7 +155,8 @@ class OpenStore:
         check: Check = "sample",
         schedule: ViewSchedule = "cycle",
         epochs: int = 1,
-        window: int = 0,
+        window: int | None = None,
+        memory_gb: float = 4.0,
         first_step: int = 0,
         rank: int = 0,
         world: int = 1,
@@ -168,7 +176,9 @@ class OpenStore:
             check: how many rows' pixels are compared with the store's digests.
             schedule: which views an epoch shows: `cycle` shows view e mod V in epoch e; see `view_schedule.views_of`.
             epochs: of the whole training; the schedule `stretches` needs it.
-            window: chunks of the store that are shuffled together; 0 shuffles all samples.
+            window: chunks of the store that are shuffled together; 0 shuffles all samples. None: 0 where the logits of
+                a batch's views fit into `memory_gb`, else as `order.OrderConfig` says.
+            memory_gb: of encoded logits that are held at once, in 10^9 bytes.
             first_step: where to go on in an epoch that was interrupted.
             rank: which part of each batch is wanted.
             world: how many equal parts each batch has; the batches are the same for any number of them.
@@ -185,10 +195,16 @@ class OpenStore:
                 f"Dump with --views {views} or more."
             )
         shown = views_of(schedule, epoch, views, self.views, epochs=epochs, seed=seed)
-        order = self.order(epoch, shown[0], batch_size=batch_size, seed=seed, window=window, rank=rank, world=world)
+        shuffle = OrderConfig(window=window, memory_gb=memory_gb)
+        chunks = shuffle.window_of(
+            samples=len(self.source),
+            chunk_rows=self.manifest.parts["train"].chunk_rows,
+            sample_bytes=views * self.sample_bytes,
+        )
+        order = self.order(epoch, shown[0], batch_size=batch_size, seed=seed, window=chunks, rank=rank, world=world)
         renderer = self._renderers.setdefault(workers, Renderer(self.rendering, workers))
-        stream = self.stream(check=check, renderer=renderer)
-        return DataLoader(_Epoch(self, stream, list(order.batches(first_step)), shown), batch_size=None)
+        stream = self.stream(check=check, renderer=renderer, teachers=(self.teacher(shuffle.memory),))
+        return DataLoader(_Epoch(self, stream, order, first_step, shown), batch_size=None)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -212,36 +228,30 @@ class OpenStore:
         return {}
 
     @cached_property
-    def _kept(self) -> dict[int, StoredView]:
+    def _teachers(self) -> dict[int, CachedRows]:
         return {}
-
-    def _view(self, number: int) -> StoredView:
-        if number in self._kept:
-            return self._kept[number]
-        stored = self.reader.view("train", number)
-        if sum(view.nbytes for view in self._kept.values()) + stored.nbytes <= KEPT_BYTES:
-            self._kept[number] = stored
-        return stored
 
 
 class _Epoch(IterableDataset[LoadedBatch]):
     """Yields whole batches."""
 
     def __init__(
-        self, store: OpenStore, stream: ViewStream, order: list[BatchOfSamples], views: tuple[int, ...]
+        self, store: OpenStore, stream: ViewStream, order: EpochOrder, first_step: int, views: tuple[int, ...]
     ) -> None:
         super().__init__()
         self._store, self._stream, self._order, self._views = store, stream, order, views
+        self._first_step = first_step
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._order) - self._first_step
 
     def __iter__(self) -> Iterator[LoadedBatch]:
-        return map(self._loaded, self._stream.batches(self._order, self._views))
+        samples = self._order.batches(self._first_step)
+        return map(self._loaded, self._stream.batches(samples, self._views, self._order.windows))
 
     def _loaded(self, batch: Batch) -> LoadedBatch:
         images = [self._store.normalise(pixels) for pixels in batch.pixels]
-        return images[0] if len(images) == 1 else images, batch.labels, batch.teachers[0]
+        return images[0] if len(images) == 1 else images, batch.labels, batch.teachers[0].logits()
 
 
 def open_store(

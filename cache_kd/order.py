@@ -12,8 +12,16 @@ from cache_kd.config import Config
 from cache_kd.errors import ConfigError
 from cache_kd.keyed.feistel import permutation, row_at
 from cache_kd.store.row_order import RowOrder
+from cache_kd.store.windows import Windows
 from cache_kd.types import Samples
 from cache_kd.views.pairs import PairOrder
+
+# Of 1,000 classes, batches of 512 from windows of 32 chunks saw 401, as many as batches from all samples: the rows of
+# a chunk are a keyed draw from all of them.
+LEAST_WINDOW = 32
+
+# in memory at once: the window that a batch ends, the one that it begins, and the next, which is being read
+HELD_WINDOWS = 3
 
 
 class OrderConfig(Config):
@@ -21,10 +29,33 @@ class OrderConfig(Config):
 
     Attributes:
         window: chunks of a store that are held at once: chunks come in a keyed order, and rows are shuffled inside
-            each run of this many of them, so that an epoch reads every chunk once. 0 shuffles all samples together.
+            each run of this many of them, so that an epoch reads every chunk once. 0 shuffles all samples together,
+            and holds whole views. None: 0 where they fit into `memory_gb`, else as many chunks as let three windows
+            fit, and 32 at the least. It depends on no machine, for it decides the order and so the numbers.
+        memory_gb: of encoded logits, over all views and stores of a batch, in 10^9 bytes.
     """
 
-    window: Annotated[int, Field(ge=0)] = 0
+    window: Annotated[int, Field(ge=0)] | None = None
+    memory_gb: Annotated[float, Field(gt=0)] = 4.0
+
+    @property
+    def memory(self) -> int:
+        """In bytes."""
+        return int(self.memory_gb * 1e9)
+
+    def window_of(self, *, samples: int, chunk_rows: int, sample_bytes: int) -> int:
+        """The number of chunks that `window` says, or leaves to be found.
+
+        Args:
+            samples: of an epoch.
+            chunk_rows: rows of a chunk of the store.
+            sample_bytes: of the encoded logits of one sample, over all views and stores of a batch.
+        """
+        if self.window is not None:
+            return self.window
+        if samples * sample_bytes <= self.memory:
+            return 0
+        return max(LEAST_WINDOW, self.memory // (HELD_WINDOWS * chunk_rows * sample_bytes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +106,19 @@ class EpochOrder:
             raise ConfigError(
                 f"A window of {self.window} chunks needs mixing partners from one chunk of {self.chunk_rows} rows; "
                 f"the recipe pairs within {self.pairs.within or 'all'} rows. Dump with a recipe whose `within` divides "
-                f"{self.chunk_rows}, or set window to 0."
+                f"{self.chunk_rows}, or set order.window to 0."
             )
 
     def __len__(self) -> int:
         """Number of batches."""
         return -(-self.samples // self.batch_size)
+
+    @property
+    def windows(self) -> Windows | None:
+        """The chunks that are held together, for who reads them; None where all samples are shuffled together."""
+        if not self.window:
+            return None
+        return Windows(chunks=self._chunks, window=self.window, chunk_rows=self.chunk_rows)
 
     def batches(self, first_step: int = 0) -> Iterator[Samples]:
         """This rank's part of every batch from `first_step` on."""

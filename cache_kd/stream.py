@@ -3,19 +3,19 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, tee
-from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cache_kd.proof import PixelProof
 from cache_kd.rendering import Renderer, Request
-from cache_kd.types import AllLabels, AnyViews, BatchOfSamples, Labels, LogitArray, MixedLabels, Samples, ViewTensor
+from cache_kd.store.cached_rows import RowsOfSamples
+from cache_kd.store.encoded import EncodedRows
+from cache_kd.store.windows import Windows
+from cache_kd.types import AllLabels, AnyViews, BatchOfSamples, Labels, MixedLabels, Samples, ViewTensor
 
-RowsOfLogits = Callable[[Samples], LogitArray]
-TeacherRows = Callable[[int], RowsOfLogits]  # view number -> the logits of any samples in it
+# views of an epoch, and the windows in which its samples come -> the encoded logits of any samples in these views
+TeacherRows = Callable[[tuple[int, ...], Windows | None], RowsOfSamples]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Batch:
     views: tuple[int, ...]
     pixels: tuple[AnyViews, ...]  # uint8 [rows, height, width, channels]; one for each run of views of one size
     labels: Tensor  # int64 [views x samples]; float32 [views x samples, classes] where views are mixed
-    teachers: tuple[Tensor, ...]  # float32 [views x samples, classes] each, one per store
+    teachers: tuple[EncodedRows, ...]  # [views x samples] rows each, one per store; decoded where they are needed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,15 +48,23 @@ class ViewStream:
     proof: PixelProof | None = None
     pin: bool = False
 
-    def batches(self, order: Iterable[BatchOfSamples], views: tuple[int, ...]) -> Iterator[Batch]:
+    def batches(
+        self, order: Iterable[BatchOfSamples], views: tuple[int, ...], windows: Windows | None = None
+    ) -> Iterator[Batch]:
         """One batch per entry of `order`, each with all of `views`, made ahead.
+
+        Args:
+            order: the samples of each batch.
+            views: of every batch.
+            windows: those in which the samples of `order` come, where the logits of whole views are too many to be
+                held; the batches are the same ones with and without.
 
         Raises:
             KdCacheError: a picture cannot be read or rendered, or is not the one that the teacher saw.
         """
         asked, joined = tee(order)
         rendered = self.renderer.views(Request("train", samples, view) for samples in asked for view in views)
-        rows = [[teacher(view) for view in views] for teacher in self.teachers]
+        rows = [teacher(views, windows) for teacher in self.teachers]
         labels = torch.from_numpy(self.renderer.rendering.sources["train"].labels())
         return self.renderer.ahead(
             self._batch(samples, views, [next(rendered).pixels for _ in views], labels, rows) for samples in joined
@@ -68,20 +76,21 @@ class ViewStream:
         views: tuple[int, ...],
         pixels: list[AnyViews],
         labels: AllLabels,
-        rows: list[list[RowsOfLogits]],
+        rows: list[RowsOfSamples],
     ) -> Batch:
         if self.proof is not None:
             for view, of_view in zip(views, pixels, strict=True):
                 self.proof(of_view, samples, view)
         shown = list(zip(views, pixels, strict=True))
         of_one_size = [list(run) for _, run in groupby(pixels, key=lambda each: each.shape)]
-        logits = [torch.from_numpy(_stacked([of_view(samples) for of_view in teacher])) for teacher in rows]
         return Batch(
             samples=samples,
             views=views,
             pixels=tuple(self._pinned(_together(run)) for run in of_one_size),
             labels=self._pinned(_together([self._mixed(labels, samples, *each) for each in shown])),
-            teachers=tuple(self._pinned(of_teacher) for of_teacher in logits),
+            teachers=tuple(
+                of_teacher(samples).pin_memory() if self.pin else of_teacher(samples) for of_teacher in rows
+            ),
         )
 
     def _mixed(self, labels: AllLabels, samples: Samples, view: int, pixels: ViewTensor) -> Labels | MixedLabels:
@@ -100,7 +109,3 @@ class ViewStream:
 
 def _together(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _stacked(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

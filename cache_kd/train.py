@@ -20,12 +20,14 @@ from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.models.zoo import build as build_model
 from cache_kd.objective import Objective
 from cache_kd.order import EpochOrder
+from cache_kd.peak_memory import forget_peak, peak_bytes
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Request
 from cache_kd.rundir import RunFolder
 from cache_kd.sources.source import SourceSpec
 from cache_kd.stored import open_stored_teacher
 from cache_kd.stream import Batch
+from cache_kd.temperatures import temperatures_of
 from cache_kd.train_config import Data as Data
 from cache_kd.train_config import LiveTeacher as LiveTeacher
 from cache_kd.train_config import Optimiser as Optimiser
@@ -60,6 +62,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
         student = build_model(config.student, classes=material.source.classes, channels=material.source.channels)
         student = student.to(device).to(memory_format=torch.channels_last)
         objective = Objective(config, student, _example(material, device), material.source.classes)
+        config = _with_window(config, objective, material)
         _check_views(config, objective, material)
         run = _run_folder(config, resume)
         parameters = [*student.parameters(), *objective.learned.parameters()]
@@ -69,13 +72,14 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
         for epoch in range(first_epoch, config.epochs):
             started = time.perf_counter()
             objective.start_epoch(epoch + 1)
+            forget_peak(device)
             waited = _train_epoch(
                 config, epoch, student, objective, optimiser, material, teachers, run, device, progress
             )
-            seconds = time.perf_counter() - started
+            seconds, peak = time.perf_counter() - started, peak_bytes(device)
             figures = _evaluate(config, student, material, device)
             line = figures.model_dump() if figures else {}
-            run.log(epoch=epoch + 1, seconds=seconds, waiting=waited / seconds, **line)
+            run.log(epoch=epoch + 1, seconds=seconds, waiting=waited / seconds, peak_bytes=peak, **line)
             run.save(student, objective.learned, optimiser, epoch=epoch + 1, about=about(config, material))
             progress.say(epoch_line(epoch + 1, config.epochs, seconds, figures))
     result = summary(config, material, student, run, device)
@@ -110,7 +114,7 @@ def _train_epoch(
     student.train()
     objective.learned.train()
     with progress.task(f"epoch {epoch + 1}/{config.epochs}", len(material.source), "images") as advance:
-        for step, batch in enumerate(waiting.around(material.stream.batches(order.batches(), views))):
+        for step, batch in enumerate(waiting.around(material.stream.batches(order.batches(), views, order.windows))):
             position, global_step = epoch + step / len(order), epoch * len(order) + step
             for group in optimiser.param_groups:
                 group["lr"] = config.optimiser.lr * config.schedule.factor(position, config.epochs)
@@ -126,7 +130,8 @@ def _train_epoch(
             if global_step % LOG_EVERY == 0 or step == len(order) - 1:
                 values = {name: value.item() for name, value in loss.values().items()}
                 _check_finite(values, epoch, step)
-                run.log(step=global_step, position=position, lr=optimiser.param_groups[0]["lr"], **values)
+                taus = temperatures_of(objective.method, seen, target, labels)
+                run.log(step=global_step, position=position, lr=optimiser.param_groups[0]["lr"], **values, **taus)
             advance(len(batch.samples))
     return waiting.seconds
 
@@ -145,9 +150,33 @@ def _order(config: TrainConfig, material: Material, epoch: int, view: int) -> Ep
         epoch=epoch,
         chunk_rows=material.stores[0].manifest.parts["train"].chunk_rows if material.stores else 0,
         rows=material.stores[0].manifest.row_order("train") if material.stores else None,
-        window=config.order.window,
+        window=config.order.window or 0,
         pairs=material.recipe.pairs(material.renderer.rendering.seed, samples, view),
     )
+
+
+def _with_window(config: TrainConfig, objective: Objective, material: Material) -> TrainConfig:
+    """The configuration with a number of chunks in a window, which a run that is resumed takes over.
+
+    The stores decide it whether their logits are read or not: a live teacher's batches are the same ones.
+    """
+    if not material.stores:
+        return config
+    part = material.stores[0].manifest.parts["train"]
+    window = config.order.window_of(
+        samples=part.samples,
+        chunk_rows=part.chunk_rows,
+        sample_bytes=_views_per_batch(config, objective) * sum(store.sample_bytes for store in material.stores),
+    )
+    orders = [store.manifest.row_order("train") for store in material.stores]
+    other = next((store for store, order in zip(material.stores, orders, strict=True) if order != orders[0]), None)
+    if window and other:
+        raise ConfigError(
+            f"{other.reader.path} has its rows in another order than {material.stores[0].reader.path} (one of them was "
+            f"dumped by an earlier release); a window of {window} chunks of the one is spread over all of the other. "
+            "Set order.window to 0, or dump the older store again."
+        )
+    return config.model_copy(update={"order": config.order.model_copy(update={"window": window})})
 
 
 def _check_views(config: TrainConfig, objective: Objective, material: Material) -> None:
@@ -175,7 +204,7 @@ def _teacher_logits(
     if teachers:
         # leaves inference mode: such tensors may not be saved for a backward pass
         return tuple(torch.cat([teacher.logits(of_one_size).clone() for of_one_size in pixels]) for teacher in teachers)
-    return tuple(logits.to(device, non_blocking=True) for logits in batch.teachers)
+    return tuple(rows.to(device, non_blocking=True).logits() for rows in batch.teachers)
 
 
 def _folded(config: TrainConfig, logits: tuple[Tensor, ...], global_step: int) -> Logits | None:
@@ -207,6 +236,7 @@ def _material(config: TrainConfig, device: torch.device, progress: Progress) -> 
             trust=config.trust,
             check=config.check,
             with_logits=cached,
+            memory=config.order.memory,
             workers=config.workers,
             render=config.render,
             device=device,

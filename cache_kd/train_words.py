@@ -54,6 +54,7 @@ def summary(
         "seconds": sum(line["seconds"] for line in epochs),
         "seconds_per_epoch": statistics.median(line["seconds"] for line in epochs),
         "waiting": sum(line["waiting"] * line["seconds"] for line in epochs) / sum(line["seconds"] for line in epochs),
+        "window": config.order.window,
         "pixels": _pixels(config, material),
         "environment": describe_environment(device),
     }
@@ -92,9 +93,22 @@ def announcement(
     teachers = f"{config.teachers.fold} of {len(config.store)} teachers, {source}" if len(config.store) > 1 else source
     start = f", going on after epoch {first_epoch}" if first_epoch else ""
     courses = "".join(f"\n{name} over the epochs: {course}" for name, course in config.courses().items())
+    logits = f"\n{_held(config, material)}" if _whence(config) == "cached" else ""
     return (
         f"{config.student} ({parameters:,}{beside} parameters) · {config.label} · {teachers} · "
-        f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {device}{start}{courses}"
+        f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {device}{start}{logits}{courses}"
+    )
+
+
+def _held(config: TrainConfig, material: Material) -> str:
+    """How much of the stored logits is in memory at a time."""
+    part = material.stores[0].manifest.parts["train"]
+    view = sum(store.sample_bytes for store in material.stores) * part.samples / 1e9
+    if not config.order.window:
+        return f"logits: whole views of {view:.2g} GB in memory, all samples shuffled together"
+    return (
+        f"logits: views of {view:.2g} GB, read in windows of {config.order.window} chunks of {part.chunk_rows:,} rows; "
+        "samples are shuffled inside a window (--set order.window=0 shuffles all of them, in more memory)"
     )
 
 

@@ -30,7 +30,7 @@ from cache_kd.store.stored_view import StoredView
 from cache_kd.store.windowed_view import WindowedView
 from cache_kd.store.windows import Windows
 from cache_kd.store.witness import decode, witness_views
-from cache_kd.types import Digests, LabelArray, LogitArray, Samples
+from cache_kd.types import Digests, LabelArray, LogitArray
 
 
 @dataclass(frozen=True)
