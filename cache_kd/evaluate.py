@@ -13,6 +13,14 @@ from cache_kd.types import Labels, LogitArray, Logits, ViewTensor
 BINS = 15  # of equal width, as in Guo et al., On Calibration of Modern Neural Networks, 2017
 
 
+class Reliability(Config):
+    """How sure a model is against how often it is right, bin by bin of confidence; an empty bin has 0 everywhere."""
+
+    samples: tuple[int, ...]
+    confidence: tuple[float, ...]  # mean of the bin's samples
+    accuracy: tuple[float, ...]  # share of them that is right
+
+
 class Evaluation(Config):
     """Figures over one split; shares are between 0 and 1."""
 
@@ -21,6 +29,7 @@ class Evaluation(Config):
     cross_entropy: float  # nats, mean
     calibration_error: float  # expected calibration error
     agreement: float | None  # share of samples where teacher and student name the same class
+    reliability: Reliability
 
 
 def predict(
@@ -52,6 +61,7 @@ def evaluate(logits: Logits, labels: Labels, teacher: LogitArray | None) -> Eval
         cross_entropy=torch.nn.functional.cross_entropy(logits, labels).item(),
         calibration_error=calibration_error(logits, labels),
         agreement=agreement,
+        reliability=reliability(logits, labels),
     )
 
 
@@ -61,11 +71,26 @@ def calibration_error(logits: Logits, labels: Labels) -> float:
     >>> calibration_error(torch.tensor([[20.0, -20.0], [20.0, -20.0]]), torch.tensor([0, 1]))
     0.5
     """
+    bins = reliability(logits, labels)
+    rows = zip(bins.samples, bins.confidence, bins.accuracy, strict=True)
+    return sum(samples * abs(confidence - accuracy) for samples, confidence, accuracy in rows) / len(labels)
+
+
+def reliability(logits: Logits, labels: Labels) -> Reliability:
+    """Confidence and accuracy over 15 bins of confidence.
+
+    >>> reliability(torch.tensor([[20.0, -20.0], [20.0, -20.0]]), torch.tensor([0, 1])).accuracy[-1]
+    0.5
+    """
     confidence, named = logits.softmax(1).max(1)
-    right = (named == labels).float()
     bins = (confidence * BINS).long().clamp(max=BINS - 1)
-    gaps = torch.zeros(BINS).index_add_(0, bins, confidence - right)
-    return float(gaps.abs().sum() / len(labels))
+    samples = torch.bincount(bins, minlength=BINS)
+    sums = torch.zeros(2, BINS, dtype=torch.float64)
+    sums.index_add_(1, bins, torch.stack([confidence, named == labels]).double())
+    means = sums / samples.clamp(min=1)
+    return Reliability(
+        samples=tuple(samples.tolist()), confidence=tuple(means[0].tolist()), accuracy=tuple(means[1].tolist())
+    )
 
 
 def share(hits: torch.Tensor) -> float:
