@@ -1,5 +1,6 @@
 """How truly a method learns from stored logits: the angle between the gradients that stored and exact ones give."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -108,11 +109,11 @@ def _lost(reader: Reader, method: str, cosine: float, least: float) -> str:
 def _student(exact: Logits) -> Logits:
     noise = torch.randn(exact.shape, generator=torch.Generator().manual_seed(0)).to(exact)
     spread = exact.std(dim=1, keepdim=True)
-    return CORRELATION * exact + (1 - CORRELATION**2) ** 0.5 * spread * noise
+    return CORRELATION * exact + math.sqrt(1 - CORRELATION**2) * spread * noise
 
 
 def _gradient(method: Method, student: Logits, teacher: Logits, labels: Labels) -> Pull:
     seen = student.clone().requires_grad_()
     loss = per_sample_loss(method, seen, teacher, labels).sum()
-    (gradient,) = torch.autograd.grad(loss, seen)
+    gradient: Pull = torch.autograd.grad(loss, seen)[0]
     return gradient
