@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -229,7 +230,7 @@ def _material(config: TrainConfig, device: torch.device, progress: Progress) -> 
     data = config.data
     if config.store:
         cached = config.asks_a_teacher and config.live_teacher is None
-        return from_stores(
+        material = from_stores(
             config.store,
             data=data.data,
             root=data.root,
@@ -241,6 +242,7 @@ def _material(config: TrainConfig, device: torch.device, progress: Progress) -> 
             render=config.render,
             device=device,
         )
+        return replace(material, views=_shown_views(config, material))
     assert data.data is not None
     spec = SourceSpec(data=data.data, root=data.root, split="train", decode=data.decode)
     return from_images(
@@ -253,6 +255,17 @@ def _material(config: TrainConfig, device: torch.device, progress: Progress) -> 
         device=device,
         progress=progress,
     )
+
+
+def _shown_views(config: TrainConfig, material: Material) -> int:
+    """How many of the store's views the run shows."""
+    stored = material.stores[0].views
+    if config.views is not None and config.views > stored:
+        raise StoreMismatch(
+            f"{material.stores[0].reader.path} has {stored} view(s) of each sample; views is {config.views}. "
+            f"Dump with --views {config.views}: only the new ones are computed."
+        )
+    return config.views or stored
 
 
 def _live_teachers(config: TrainConfig, material: Material, device: torch.device) -> list[Teacher]:

@@ -73,6 +73,7 @@ class TrainConfig(Composition):
     precision: Precision = "float32"
     check: Check = "sample"
     order: OrderConfig = OrderConfig()
+    views: Annotated[int, Field(ge=1)] | None = None  # of each sample, the store's first ones; None: all of them
     view_schedule: ViewSchedule = "cycle"
     views_per_batch: Annotated[int, Field(ge=1)] = 1  # of each sample; a method that takes two has two
     workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
@@ -103,6 +104,8 @@ class TrainConfig(Composition):
             )
         if self.order.window and not self.store:
             raise ValueError("order.window counts a store's chunks; pass --store PATH, or leave it out")
+        if self.views and not self.store:
+            raise ValueError("views counts a store's views; pass --store PATH, or leave it out")
         if self.view_schedule == "stretches" and not self.store:
             raise ValueError(
                 "the view schedule 'stretches' divides the epochs among a store's views; pass --store PATH, or use "

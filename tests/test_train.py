@@ -218,6 +218,20 @@ def test_two_views_of_each_sample_share_a_batch(stores, tmp_path):
     assert logged["soft"] == pytest.approx(by_hand, rel=1e-5)
 
 
+def test_the_first_views_of_a_store_are_a_store_of_so_many_views(stores, dump_config, tmp_path):
+    """Three epochs over the first two of three views are those over a store that has but two."""
+    from cache_kd.dump import dump
+
+    dump(dump_config(tmp_path / "three", codec="float16", views=3))
+    train(config(tmp_path / "first", tmp_path / "three", method="kd", epochs=3, views=2))
+    train(config(tmp_path / "all", stores["float16"], method="kd", epochs=3))
+    pairs = zip(weights(tmp_path / "first").values(), weights(tmp_path / "all").values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    with pytest.raises(StoreMismatch, match=r"three has 3 view\(s\) of each sample; views is 4. Dump with --views 4"):
+        train(config(tmp_path / "more", tmp_path / "three", method="kd", views=4))
+    assert not (tmp_path / "more").exists()
+
+
 def test_a_second_head_learns_beside_the_student_and_stays_behind(stores, tmp_path):
     train(config(tmp_path / "run", stores["float16"], method="dhkd"))
     state = load_file(tmp_path / "run" / "state.safetensors")
