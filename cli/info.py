@@ -42,6 +42,7 @@ def info(path: Path, as_json: bool) -> None:
         ("store", f"{path}  ({manifest.store_id})"),
         ("state", "complete" if seen.complete == 1 else f"unfinished: {100 * seen.complete:.1f} % of the shards"),
         ("teacher", f"{teacher.name}, weights {teacher.fingerprint}, {teacher.precision}"),
+        *_members(manifest),
         ("accuracy", accuracy),
         ("views x samples", parts),
         ("classes", str(manifest.classes)),
@@ -61,6 +62,17 @@ def _codec(manifest: "Manifest") -> str:
     """The codec's name, and its knobs where it has any."""
     knobs = {name: value for name, value in manifest.codec.items() if name not in ("name", "version")}
     return f"{manifest.codec['name']} {knobs}" if knobs else str(manifest.codec["name"])
+
+
+def _members(manifest: "Manifest") -> list[tuple[str, str]]:
+    """Whose mean the logits are, where they are several teachers'."""
+    if manifest.ensemble is None:
+        return []
+    members = (
+        f"{member.share:.3g} {member.teacher} ({member.path}, {member.store_id})"
+        for member in manifest.ensemble.members
+    )
+    return [("members", "; ".join(members))]
 
 
 def _alignment(manifest: "Manifest") -> list[tuple[str, str]]:

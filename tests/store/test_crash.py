@@ -36,14 +36,14 @@ def dump(path: Path, manifest: Manifest, rest: float = 0.0) -> None:
             writer.write(shard, logits, np.arange(shard.start, shard.stop, dtype=np.uint32))
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(40, marks=pytest.mark.slow)])
-def test_a_killed_dump_ends_with_the_same_bytes(describe, files_of, tmp_path, kills):
-    manifest = describe(train=256, views=kills, codec="float16")
+@pytest.mark.parametrize(("tries", "kills"), [(8, 5), pytest.param(72, 50, marks=pytest.mark.slow)])
+def test_a_killed_dump_ends_with_the_same_bytes(describe, files_of, tmp_path, tries, kills):
+    manifest = describe(train=256, views=tries, codec="float16")
     dump(tmp_path / "whole", manifest)
-    draw = random.Random(kills)
-    # four shards of 15 ms or more for each kill: most kills meet a dump that is still at work
-    killed = sum(_killed_after(draw.uniform(0, 0.06), tmp_path / "killed", manifest) for _ in range(kills))
-    assert killed > kills / 2
+    draw = random.Random(tries)
+    # four shards of 15 ms or more for each try: most meet a dump that is still at work
+    killed = sum(_killed_after(draw.uniform(0, 0.06), tmp_path / "killed", manifest) for _ in range(tries))
+    assert killed >= kills
     dump(tmp_path / "killed", manifest)
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 

@@ -1,0 +1,76 @@
+"""`kdcache dump` itself, killed at fifty random moments, ends with the arrays of a dump that was not."""
+
+import os
+import random
+import signal
+import time
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import torch
+
+from cache_kd.cli.main import main
+from cache_kd.dump import dump
+from cache_kd.store.reader import Reader
+
+KILLS, VIEWS = 50, 24
+
+# a server that has imported torch once forks a child in milliseconds
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload(["cache_kd.cli.main", "cache_kd.dump"])
+
+
+@pytest.mark.slow
+def test_a_command_killed_at_fifty_moments_ends_with_the_same_arrays(dump_config, tmp_path):
+    whole, killed = dump_config(tmp_path / "whole", views=VIEWS), dump_config(tmp_path / "killed", views=VIEWS)
+    dump(whole)
+    draw = random.Random(0)
+    kills, shards = 0, []
+    while kills < KILLS:
+        kills += _killed_after(draw.uniform(0, 0.5), killed)
+        shards.append(len(list(killed.store.glob("done/*.json"))))
+        assert len(shards) < 3 * KILLS
+    # some kills met a dump before its first shard, some between two of its shards, none undid a finished one
+    assert shards == sorted(shards)
+    assert len(set(shards)) > 5
+    dump(killed)
+    _assert_equal(Reader.open(whole.store), Reader.open(killed.store))
+
+
+def _assert_equal(whole: Reader, killed: Reader) -> None:
+    assert killed.check(deep=True) == []
+    for view in whole.witnessed_views():
+        assert np.array_equal(killed.witnesses(view), whole.witnesses(view))
+    for part, entry in whole.manifest.parts.items():
+        assert np.array_equal(killed.labels(part), whole.labels(part))
+        samples = np.arange(entry.samples)
+        for view in range(entry.views):
+            assert np.array_equal(killed.view(part, view).rows(samples), whole.view(part, view).rows(samples))
+            assert np.array_equal(killed.digests(part, view), whole.digests(part, view))
+
+
+def _killed_after(seconds: float, config) -> bool:
+    """Whether the command was still at work `seconds` after it began, and was killed then."""
+    begun = CONTEXT.Event()
+    child = CONTEXT.Process(target=_command, args=(begun, _words(config)))
+    child.start()
+    assert begun.wait(60)
+    time.sleep(seconds)
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    return child.exitcode == -signal.SIGKILL
+
+
+def _command(begun, words: list[str]) -> None:
+    torch.set_num_threads(1)
+    begun.set()
+    main(words)
+
+
+def _words(config) -> list[str]:
+    return [
+        "dump", "--data", config.data, "--teacher", config.teacher, "--checkpoint", str(config.checkpoint),
+        "--store", str(config.store), "--views", str(config.views), "--batch-size", str(config.batch_size),
+        "--device", "cpu",
+    ]  # fmt: skip
