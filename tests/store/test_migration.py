@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from cache_kd.errors import StoreDamaged, StoreError
+from cache_kd.merge import MergeConfig, merge
+from cache_kd.store.catalog import place_for
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import read_manifest, unseal
 from cache_kd.store.reader import Reader
@@ -49,6 +51,24 @@ def test_rows_of_version_2_stand_by_sample(old, teach):
     rows = Reader.open(old).view("train", 0).arrays["dense"]
     logits, _ = teach(Shard(part="train", view=0, index=0, start=0, stop=64))
     assert np.array_equal(rows, logits.half().numpy())
+
+
+def test_a_store_of_version_2_is_found_in_a_catalog(old, describe):
+    """Its id is none that this release would give it."""
+    asked = describe(codec="float16")
+    assert Reader.open(old).manifest.store_id != asked.store_id
+    assert place_for(old.parent, asked) == old
+    assert place_for(old.parent, describe(codec="float16", views=9)) == old
+    assert place_for(old.parent, describe(codec="float32")) == old.parent / f"resnet8-{describe().store_id}"
+
+
+def test_a_store_of_version_2_merges_with_one_whose_rows_stand_otherwise(old, describe, write, assert_right, tmp_path):
+    """The other teacher is the same formula, so its mean with itself is itself where every row meets its own."""
+    write(tmp_path / "new", describe(codec="float16", teacher={"name": "resnet14"}))
+    kinds = {Reader.open(path).manifest.parts["train"].row_order for path in (old, tmp_path / "new")}
+    assert kinds == {"keyed", "by_sample"}
+    merge(MergeConfig(members=(old, tmp_path / "new"), store=tmp_path / "merged", codec="float16"))
+    assert_right(tmp_path / "merged")
 
 
 def test_a_changed_manifest_of_version_2_is_not_migrated(old):
