@@ -62,9 +62,9 @@ class ViewStream:
         Raises:
             KdCacheError: a picture cannot be read or rendered, or is not the one that the teacher saw.
         """
+        rows = [teacher(views, windows) for teacher in self.teachers]
         asked, joined = tee(order)
         rendered = self.renderer.views(Request("train", samples, view) for samples in asked for view in views)
-        rows = [teacher(views, windows) for teacher in self.teachers]
         labels = torch.from_numpy(self.renderer.rendering.sources["train"].labels())
         return self.renderer.ahead(
             self._batch(samples, views, [next(rendered).pixels for _ in views], labels, rows) for samples in joined

@@ -1,8 +1,9 @@
 """The files of a store: no byte of one is given back before it was compared with its completion record."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,10 @@ class CheckedFiles:
             StoreIncomplete: the shard is not written yet.
             StoreDamaged: a file is not what was written.
         """
-        piece = shard_piece(self.manifest, shard)
-        for name, array in logit_arrays(self.manifest, shard.part).items():
+        for name, array in self._arrays[shard.part].items():
             targets = {chunk: into[name] for chunk, into in chunks.items()}
-            self._fill(targets, piece, array, array.file(shard.view, shard.index, 0), rows=shard.rows)
+            file = array.file(shard.view, shard.index, 0)
+            self._fill(targets, lambda: shard_piece(self.manifest, shard), array, file, rows=shard.rows)
 
     def read_shard(self, shard: Shard, into: Mapping[str, NDArray[Any]]) -> None:
         """Fill contiguous arrays [rows, width] with all encoded rows of one shard; raises as `read_chunks` does."""
@@ -71,7 +72,7 @@ class CheckedFiles:
         """The first `rows` in a file that holds one plain chunk; raises as `read_chunks` does."""
         of_row = array.object_shape[2:] if array.dimensions[0] == "view" else array.object_shape[1:]
         content = np.empty((rows, *of_row), dtype=array.dtype)
-        self._fill({0: content}, piece, array, file, rows=rows)
+        self._fill({0: content}, lambda: piece, array, file, rows=rows)
         return content
 
     def read_bytes(self, piece: Piece) -> bytes:
@@ -84,8 +85,19 @@ class CheckedFiles:
             )
         return content
 
+    @cached_property
+    def _arrays(self) -> dict[str, dict[str, StoredArray]]:
+        """The codec's arrays of each part: asking a manifest for them takes as long as reading a shard."""
+        return {part: logit_arrays(self.manifest, part) for part in self.manifest.parts}
+
     def _fill(
-        self, targets: Mapping[int, NDArray[Any]], piece: Piece, array: StoredArray, file: str, *, rows: int
+        self,
+        targets: Mapping[int, NDArray[Any]],
+        piece: Callable[[], Piece],
+        array: StoredArray,
+        file: str,
+        *,
+        rows: int,
     ) -> None:
         row_bytes = next(iter(targets.values())).strides[0]
         try:
@@ -94,14 +106,14 @@ class CheckedFiles:
                 form_of(array),
                 targets,
                 filled=rows * row_bytes,
-                sha256=lambda: self._sha256(piece, file),
+                sha256=lambda: self._sha256(piece(), file),
                 seen=self._seen.get(file),
             )
         except Unsound as fault:
-            raise damaged(self.path, f"{piece.title}: {self.path / file} {fault}") from None
+            raise damaged(self.path, f"{piece().title}: {self.path / file} {fault}") from None
         except OSError as fault:
-            self.require([piece])
-            raise damaged(self.path, f"{piece.title}: {self.path / file} cannot be read ({fault.strerror})") from None
+            self.require([piece()])
+            raise damaged(self.path, f"{piece().title}: {self.path / file} cannot be read ({fault.strerror})") from None
 
     def _sha256(self, piece: Piece, file: str) -> str:
         self.require([piece])

@@ -1,6 +1,5 @@
 """One view of which only a few chunks are in memory at a time: the samples of an epoch in windows."""
 
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,14 +24,14 @@ class _Window:
     """Some chunks in memory, or on their way there.
 
     Attributes:
-        chunks: their numbers, ascending; chunk i fills rows i * chunk_rows and following of `buffers`.
-        buffers: may be longer.
-        reading: done when all chunks are there.
+        buffers: the chunks one after another; may be longer.
+        shift: for each chunk of the view, what to add to the number of a row of it to find it in `buffers`.
+        reading: what is not known to be there yet.
     """
 
-    chunks: Samples
     buffers: Buffers
-    reading: Sequence[Future[None]]
+    shift: Samples
+    reading: list[Future[None]]
 
 
 class WindowedView:
@@ -63,7 +62,7 @@ class WindowedView:
         """
         rows = self._order.row_of_sample[samples]
         numbers = self._windows.of_rows(rows)
-        needed = np.unique(numbers).tolist()
+        needed = numbers[:1].tolist() if (numbers == numbers[:1]).all() else np.unique(numbers).tolist()
         self._hold(needed)
         if len(needed) == 1:
             return self._rows_of(needed[0], rows)
@@ -90,10 +89,9 @@ class WindowedView:
 
     def _rows_of(self, number: int, rows: Samples) -> dict[str, NDArray[Any]]:
         window = self._held[number]
-        for part in window.reading:
-            part.result()
-        chunk, row = np.divmod(rows, self._chunk_rows)
-        places = np.searchsorted(window.chunks, chunk) * self._chunk_rows + row
+        while window.reading:
+            window.reading.pop().result()
+        places = rows + window.shift[rows // self._chunk_rows]
         return {name: np.take(buffer, places, axis=0) for name, buffer in window.buffers.items()}
 
     def _read(self, number: int) -> _Window:
@@ -102,7 +100,9 @@ class WindowedView:
         buffers = self._buffers(len(chunks) * self._chunk_rows)
         shards = np.unique(chunks // self._chunks_per_shard).tolist()
         tasks = [partial(self._read_of_shard, shard, chunks, buffers) for shard in shards]
-        return _Window(chunks=chunks, buffers=buffers, reading=[self._threads.submit(task) for task in tasks])
+        shift = np.zeros(-(-self._samples // self._chunk_rows), dtype=np.int64)
+        shift[chunks] = (np.arange(len(chunks)) - chunks) * self._chunk_rows
+        return _Window(buffers=buffers, shift=shift, reading=[self._threads.submit(task) for task in tasks])
 
     def _read_of_shard(self, number: int, chunks: Samples, buffers: Buffers) -> None:
         shard = self._shards[number]
