@@ -10,29 +10,30 @@ HOUSE = Path(cache_kd.__file__).parent
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {
     "types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
-    "threads", "trust", "keyed", "behind", "environment",
+    "threads", "trust", "keyed", "behind", "environment", "peak_memory",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
     {"methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets", "order",
-     "view_schedule", "exchange", "stored", "faithfulness"},
+     "view_schedule", "exchange", "stored", "faithfulness", "temperatures"},
     {"asking", "stream", "waiting", "witness", "composition", "description", "look_page",
-     "recipe_description", "sheet_picture"},
+     "recipe_description", "sheet_picture", "planning"},
     {"opened", "inspection", "objective", "writing"},
     {"siblings"},
     {"material", "train_config"},
     {"train_words"},
-    {"dump", "foreign", "look", "lookup", "merge", "repair", "sheet", "train", "verify"},
-    {"demo"},
+    {"dump", "foreign", "look", "lookup", "merge", "plan", "repair", "sheet", "train", "verify"},
+    {"comparison", "demo"},
+    {"compare"},
     {"cli"},
 )  # fmt: skip
 # within one floor, who may import whom
 FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
     "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
-    "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
+    "peak_memory": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
 }  # fmt: skip
 
 
