@@ -20,6 +20,7 @@ from cache_kd.cli.ls import ls
 from cache_kd.cli.merge import merge
 from cache_kd.cli.methods import methods
 from cache_kd.cli.models import models
+from cache_kd.cli.plan import plan
 from cache_kd.cli.recipes import recipes
 from cache_kd.cli.repair import repair
 from cache_kd.cli.rm import rm
@@ -93,6 +94,7 @@ def main() -> None:
 
 
 for command in (
+    plan,
     dump,
     train,
     info,

@@ -1,0 +1,254 @@
+"""The route to a codec: a pilot of the teacher, every codec priced on it, one recommended, the dump estimated."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from cache_kd.composition import Composition
+from cache_kd.config import Config
+from cache_kd.device import DeviceName, Precision, describe_environment, resolve_device
+from cache_kd.distill import Method, needs_of
+from cache_kd.distill.loss import refuse_mixed
+from cache_kd.errors import ConfigError, KdCacheError
+from cache_kd.models.teacher import load_teacher
+from cache_kd.planning.candidates import chosen, label
+from cache_kd.planning.choice import Choice, Wish, choose
+from cache_kd.planning.command import dump_command
+from cache_kd.planning.estimate import Estimate, Speed, estimate
+from cache_kd.planning.page import check_place, write_picture
+from cache_kd.planning.picture import draw
+from cache_kd.planning.pilot import Pilot, run_pilot
+from cache_kd.planning.price import Price, price
+from cache_kd.planning.table import method_table, nats, share, size_table
+from cache_kd.progress import Progress, Silent
+from cache_kd.rendering import RenderOn, open_renderer
+from cache_kd.selftest import check_replays
+from cache_kd.sources.open import open_source, splits
+from cache_kd.sources.source import Decoding, Source, SourceSpec
+from cache_kd.store.codec import Codec
+from cache_kd.store.fidelity import TEMPERATURES
+from cache_kd.views import make_recipe
+
+# the methods that no store of probabilities and no bare top-k can serve, and the one that everybody starts with
+METHODS = ("kd", "normkd", "la", "dtd", "rld", "atkd")
+
+
+class PlanConfig(Config):
+    """A dump that is thought of, what it may take and lose, and what it is for."""
+
+    data: str
+    teacher: str
+    checkpoint: Path
+    root: str | None = None
+    decode: Decoding | None = None
+    recipe: str | dict[str, Any] = "cifar"
+    views: Annotated[int, Field(ge=1)] = 4
+    seed: Annotated[int, Field(ge=0)] = 0
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    normalise: str | dict[str, Any] | None = None
+    device: DeviceName = "auto"
+    precision: Precision = "float32"
+    workers: Annotated[int, Field(ge=0)] | None = None
+    render: RenderOn = "cpu"
+
+    budget_bytes: Annotated[int, Field(gt=0)] | None = None  # of the whole store
+    max_kl: Annotated[float, Field(gt=0)] | None = None  # nats, at the temperature `at_tau`
+    at_tau: Annotated[int, Field(ge=1)] = 4
+    methods: tuple[str, ...] | None = None  # or compositions; None: those of METHODS that the recipe can serve
+    codecs: tuple[str | dict[str, Any], ...] | None = None  # None: every one that there is, in several settings
+    students: Annotated[int, Field(ge=1)] = 10
+    epochs: Annotated[int, Field(ge=1)] = 240  # of each student
+    pilot: Annotated[int, Field(ge=2)] = 4096  # views that the teacher is asked about now
+    out: Path | None = None  # .png, .svg or .html
+
+    @property
+    def wish(self) -> Wish:
+        """What the store may take and lose."""
+        return Wish(budget_bytes=self.budget_bytes, max_kl=self.max_kl, at_tau=self.at_tau)
+
+
+class PlanResult(Config):
+    """Everything that was found, for scripts and for tables.
+
+    Attributes:
+        wish: in words.
+        measured_views: that codecs were measured on.
+        prices: of each codec that can keep this teacher, by size.
+        refused: why each of the others cannot.
+        choice: which to take.
+        speed: seconds per view on this machine.
+        estimate: of the dump, and of a live teacher.
+        command: that dumps with the recommended codec; None where none is.
+        environment: device and library versions.
+    """
+
+    wish: str
+    at_tau: int
+    measured_views: int
+    prices: tuple[Price, ...]
+    refused: dict[str, str]
+    choice: Choice
+    speed: Speed
+    estimate: Estimate
+    command: str | None
+    environment: dict[str, str]
+
+    @property
+    def verdict(self) -> str:
+        """What to take, or what comes nearest, in a sentence."""
+        nearest = next(price for price in self.prices if price.codec == self.choice.nearest)
+        if self.choice.recommended is None:
+            return (
+                f"No codec meets the wish: {self.wish}. The nearest is {nearest.codec} with "
+                f"{' and '.join(self.choice.misses)}."
+            )
+        divergences = ", ".join(f"{nats(value)} at T = {tau}" for tau, value in nearest.fidelity.kl.items())
+        return (
+            f"Take {nearest.codec}: {nearest.size.total:,} bytes; KL {divergences}; top-1 kept in "
+            f"{share(nearest.fidelity.top1, 4)} of the views, cosines of {share(nearest.worst_cosine, 4)} or more. "
+            f"Asked for: {self.wish}."
+        )
+
+
+def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
+    """Ask the teacher about a few thousand views, measure every codec on its answers, and recommend one.
+
+    Nothing is stored; with `config.out` what was found is drawn.
+
+    Raises:
+        ConfigError: a codec or method is unknown, or none of the codecs can keep this teacher.
+        KdCacheError: the images or the teacher cannot be opened, or do not belong together.
+    """
+    progress = progress or Silent()
+    if config.out is not None:
+        check_place(config.out)
+    codecs, recipe, device = chosen(config.codecs), make_recipe(config.recipe), resolve_device(config.device)
+    source, test_samples = _open(config, progress)
+    mixed = recipe.pairs(config.seed, len(source), 0) is not None
+    methods = _methods(config.methods, mixed=mixed, classes=source.classes)
+    teacher = load_teacher(
+        config.teacher,
+        config.checkpoint,
+        classes=source.classes,
+        channels=source.channels,
+        device=device,
+        precision=config.precision,
+        normalise=config.normalise,
+    )
+    check_replays(recipe, source, config.seed)
+    size = min(config.pilot, config.views * len(source))
+    progress.say(f"{config.teacher} is asked about {size:,} views; {len(codecs)} codecs are measured on half of them.")
+    renderer = open_renderer(
+        {"train": source}, recipe, seed=config.seed, workers=config.workers, render=config.render, device=device
+    )
+    with renderer, progress.task("pilot", size, "views") as advance:
+        pilot = run_pilot(
+            teacher,
+            renderer,
+            seed=config.seed,
+            views=config.views,
+            size=size,
+            batch_size=config.batch_size,
+            advance=advance,
+        )
+    samples = {"train": len(source), **({"test": test_samples} if test_samples else {})}
+    prices, refused = _prices(codecs, pilot, methods, samples, config, progress)
+    choice = choose(prices, config.wish)
+    best = next((price for price in prices if price.codec == choice.recommended), None)
+    result = PlanResult(
+        wish=str(config.wish),
+        at_tau=config.at_tau,
+        measured_views=len(pilot.measuring.logits),
+        prices=tuple(prices),
+        refused=refused,
+        choice=choice,
+        speed=pilot.speed,
+        estimate=estimate(
+            pilot.speed,
+            samples=len(source),
+            test_samples=test_samples,
+            views=config.views,
+            students=config.students,
+            epochs=config.epochs,
+        ),
+        command=None if best is None else dump_command(_dump_knobs(config), best.option),
+        environment=describe_environment(device),
+    )
+    if config.out is not None:
+        _draw(config, result)
+    return result
+
+
+def _open(config: PlanConfig, progress: Progress) -> tuple[Source, int]:
+    """The training images, and how many test images there are."""
+    spec = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
+    source = open_source(spec, progress)
+    if "test" not in splits(spec):
+        return source, 0
+    return source, len(open_source(spec.model_copy(update={"split": "test"}), progress))
+
+
+def _methods(names: tuple[str, ...] | None, *, mixed: bool, classes: int) -> dict[str, Method]:
+    """The methods by name; those that views of two pictures cannot serve are refused, or left out of the default."""
+    made = {name: _made(name) for name in (METHODS if names is None else names)}
+    if not mixed:
+        return made
+    if names is None:
+        return {name: method for name, method in made.items() if not needs_of(method).label}
+    for method in made.values():
+        refuse_mixed(method, classes)
+    return made
+
+
+def _made(name: str) -> Method:
+    method = Composition(method=name).at(1)
+    assert method is not None
+    return method
+
+
+def _prices(
+    codecs: list[Codec],
+    pilot: Pilot,
+    methods: Mapping[str, Method],
+    samples: Mapping[str, int],
+    config: PlanConfig,
+    progress: Progress,
+) -> tuple[list[Price], dict[str, str]]:
+    """The prices by size, and why the other codecs have none."""
+    temperatures = sorted({*TEMPERATURES, config.at_tau})
+    prices, refused = [], {}
+    with progress.task("codecs", len(codecs), "codecs") as advance:
+        for codec in codecs:
+            try:
+                prices.append(
+                    price(codec, pilot, methods, samples=samples, views=config.views, temperatures=temperatures)
+                )
+            except KdCacheError as fault:
+                refused[label(codec)] = str(fault)
+            advance(1)
+    if not prices:
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in refused.items())
+        raise ConfigError(f"None of the codecs can keep this teacher's logits:{reasons}")
+    return sorted(prices, key=lambda each: each.size.total), refused
+
+
+def _dump_knobs(config: PlanConfig) -> dict[str, Any]:
+    """What of the plan is not a default and belongs to the dump; the views always, for they decide most."""
+    own = {"budget_bytes", "max_kl", "at_tau", "methods", "codecs", "students", "epochs", "pilot", "out"}
+    return {**config.model_dump(mode="json", exclude_defaults=True, exclude=own), "views": config.views}
+
+
+def _draw(config: PlanConfig, result: PlanResult) -> None:
+    assert config.out is not None
+    title = f"{config.teacher}, {config.views} views: what codecs take and what they lose"
+    of_methods = method_table(result.prices, result.choice)
+    write_picture(
+        config.out,
+        draw(result.prices, result.choice, config.wish, title=title),
+        title=title,
+        paragraphs=[result.verdict, str(result.estimate), f"Measured on {result.measured_views:,} views."],
+        table=[row + more[1:] for row, more in zip(size_table(result.prices, result.choice), of_methods, strict=True)],
+        command=result.command or "",
+    )

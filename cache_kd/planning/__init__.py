@@ -1,0 +1,1 @@
+"""What each codec costs one teacher in bytes and in truth, measured on a pilot; which to take, what the dump takes."""

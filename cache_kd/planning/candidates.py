@@ -1,0 +1,54 @@
+"""Which codecs a plan tries: every one that there is, each with the settings that differ enough to be worth a row."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cache_kd.store.codec import Codec, codec_names, make_codec
+
+Spec = Mapping[str, Any]  # what `make_codec` takes
+
+# Beside the defaults. Steps between these move bytes or KL by less than the codecs next to them differ.
+SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
+    "uint8": ({"top_step": 0.25},),
+    "packed": ({"bits": 4},),
+}
+
+
+def candidates() -> list[Spec]:
+    """The default of every codec, then its other settings."""
+    return [{"name": name, **knobs} for name in codec_names() for knobs in ({}, *SETTINGS.get(name, ()))]
+
+
+def chosen(specs: Sequence[str | Spec] | None) -> list[Codec]:
+    """The codecs that were asked for, each once; None for all candidates.
+
+    Raises:
+        ConfigError: there is no such codec, or a knob does not fit.
+    """
+    made = [make_codec(spec) for spec in (candidates() if specs is None else specs)]
+    return list({label(codec): codec for codec in made}.values())
+
+
+def knobs(codec: Codec) -> dict[str, Any]:
+    """What of a codec is not its default."""
+    return codec.model_dump(mode="json", exclude_defaults=True)
+
+
+def label(codec: Codec) -> str:
+    """A name for tables.
+
+    >>> label(make_codec({"name": "uint8", "top_step": 0.25}))
+    'uint8 top_step=0.25'
+    """
+    return " ".join([codec.name, *(f"{knob}={value}" for knob, value in knobs(codec).items())])
+
+
+def as_option(codec: Codec) -> str:
+    """What `--codec` takes.
+
+    >>> as_option(make_codec("float16")), as_option(make_codec({"name": "packed", "bits": 4}))
+    ('float16', '{"name": "packed", "bits": 4}')
+    """
+    changed = knobs(codec)
+    return json.dumps({"name": codec.name, **changed}) if changed else codec.name
