@@ -106,8 +106,8 @@ class PlanResult(Config):
             )
         divergences = ", ".join(f"{nats(value)} at T = {tau}" for tau, value in nearest.fidelity.kl.items())
         return (
-            f"Take {nearest.codec}: {nearest.size.total:,} bytes; KL {divergences}; top-1 kept in "
-            f"{share(nearest.fidelity.top1, 4)} of the views, cosines of {share(nearest.worst_cosine, 4)} or more. "
+            f"Take {nearest.codec}: {nearest.size.total:,} bytes; KL {divergences}; top-1 agreement "
+            f"{share(nearest.fidelity.top1, 4)}, cosines of {share(nearest.worst_cosine, 4)} or more. "
             f"Asked for: {self.wish}."
         )
 
@@ -124,8 +124,9 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
     progress = progress or Silent()
     if config.out is not None:
         check_place(config.out)
-    codecs, recipe, device = chosen(config.codecs), make_recipe(config.recipe), resolve_device(config.device)
+    recipe, device = make_recipe(config.recipe), resolve_device(config.device)
     source, test_samples = _open(config, progress)
+    codecs = chosen(config.codecs, classes=source.classes)
     mixed = recipe.pairs(config.seed, len(source), 0) is not None
     methods = _methods(config.methods, mixed=mixed, classes=source.classes)
     teacher = load_teacher(
@@ -173,7 +174,7 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
             students=config.students,
             epochs=config.epochs,
         ),
-        command=None if best is None else dump_command(_dump_knobs(config), best.option),
+        command=None if best is None else _command(config, best),
         environment=describe_environment(device),
     )
     if config.out is not None:
@@ -234,10 +235,11 @@ def _prices(
     return sorted(prices, key=lambda each: each.size.total), refused
 
 
-def _dump_knobs(config: PlanConfig) -> dict[str, Any]:
-    """What of the plan is not a default and belongs to the dump; the views always, for they decide most."""
+def _command(config: PlanConfig, taken: Price) -> str:
+    """The dump that follows: what of the plan is not a default and belongs to it; views always, they decide most."""
     own = {"budget_bytes", "max_kl", "at_tau", "methods", "codecs", "students", "epochs", "pilot", "out"}
-    return {**config.model_dump(mode="json", exclude_defaults=True, exclude=own), "views": config.views}
+    knobs = {**config.model_dump(mode="json", exclude_defaults=True, exclude=own), "views": config.views}
+    return dump_command(knobs, taken.option, store=f"{config.teacher} {taken.codec}")
 
 
 def _draw(config: PlanConfig, result: PlanResult) -> None:

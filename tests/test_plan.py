@@ -34,7 +34,7 @@ def found(plan_config) -> PlanResult:
 
 def test_every_codec_has_a_price_or_a_reason(found):
     listed = {price.codec for price in found.prices}
-    assert listed | found.refused.keys() == {label(codec) for codec in chosen(None)}
+    assert listed | found.refused.keys() == {label(codec) for codec in chosen(None, classes=10)}
     assert not listed & found.refused.keys()
     assert {"float32", "float16", "uint8", "packed"} <= listed
     assert all(found.refused.values())
@@ -85,7 +85,7 @@ def test_the_command_asks_for_the_same_dump(plan_config, tmp_path):
     assert words[:2] == ["kdcache", "dump"]
     parsed = dump_command.make_context("dump", words[2:]).params
     assert parsed["codec"] == "uint8"
-    assert str(parsed["store"]) == "stores/resnet8x0-5-uint8"
+    assert str(parsed["store"]) == "stores/resnet8x0.5-uint8"
     given = {name: value for name, value in parsed.items() if value is not None and name in DumpConfig.model_fields}
     assert set(given) == {
         "data", "teacher", "checkpoint", "recipe", "seed", "normalise", "views", "batch_size", "device", "workers",

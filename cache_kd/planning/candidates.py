@@ -8,25 +8,19 @@ from cache_kd.store.codec import Codec, codec_names, make_codec
 
 Spec = Mapping[str, Any]  # what `make_codec` takes
 
-# Beside the defaults. Steps between these move bytes or KL by less than the codecs next to them differ.
-SETTINGS: dict[str, tuple[dict[str, Any], ...]] = {
-    "uint8": ({"top_step": 0.25},),
-    "packed": ({"bits": 4},),
-}
+
+def candidates(classes: int) -> list[Spec]:
+    """The default of every codec, then its other settings that make sense for so many classes."""
+    return [{"name": name, **knobs} for name in codec_names() for knobs in ({}, *_settings(name, classes))]
 
 
-def candidates() -> list[Spec]:
-    """The default of every codec, then its other settings."""
-    return [{"name": name, **knobs} for name in codec_names() for knobs in ({}, *SETTINGS.get(name, ()))]
-
-
-def chosen(specs: Sequence[str | Spec] | None) -> list[Codec]:
+def chosen(specs: Sequence[str | Spec] | None, *, classes: int) -> list[Codec]:
     """The codecs that were asked for, each once; None for all candidates.
 
     Raises:
         ConfigError: there is no such codec, or a knob does not fit.
     """
-    made = [make_codec(spec) for spec in (candidates() if specs is None else specs)]
+    made = [make_codec(spec) for spec in (candidates(classes) if specs is None else specs)]
     return list({label(codec): codec for codec in made}.values())
 
 
@@ -52,3 +46,14 @@ def as_option(codec: Codec) -> str:
     """
     changed = knobs(codec)
     return json.dumps({"name": codec.name, **changed}) if changed else codec.name
+
+
+def _settings(name: str, classes: int) -> list[dict[str, Any]]:
+    """Beside the default; steps between these move bytes or KL by less than the codecs next to them differ."""
+    if name == "uint8":
+        return [{"top_step": 0.25}]
+    if name == "packed":
+        return [{"bits": 4}]
+    if name == "topk":
+        return [{"k": k} for k in (16, 128) if k < classes]
+    return []

@@ -25,7 +25,7 @@ def test_every_array_of_a_store_has_the_bytes_that_are_computed(stores):
 
 @pytest.mark.parametrize("spec", [{"name": "float16"}, {"name": "packed", "bits": 4}], ids=str)
 def test_a_store_is_as_large_as_planned_but_for_its_records(spec, dump_config, tmp_path):
-    assert spec in candidates()
+    assert spec in candidates(10)
     path = tmp_path / "store"
     dump(dump_config(path, codec=spec))
     planned = store_size(make_codec(spec), samples={"train": 512, "test": 128}, views=2, classes=10, view_bytes=28 * 28)
