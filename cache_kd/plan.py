@@ -236,9 +236,10 @@ def _prices(
 
 
 def _command(config: PlanConfig, taken: Price) -> str:
-    """The dump that follows: what of the plan is not a default and belongs to it; views always, they decide most."""
+    """The dump that follows: recipe and views, which decide most, and what else of the dump's knobs was set."""
     own = {"budget_bytes", "max_kl", "at_tau", "methods", "codecs", "students", "epochs", "pilot", "out"}
-    knobs = {**config.model_dump(mode="json", exclude_defaults=True, exclude=own), "views": config.views}
+    knobs = config.model_dump(mode="json", exclude_defaults=True, exclude=own)
+    knobs |= {"recipe": config.recipe, "views": config.views}
     return dump_command(knobs, taken.option, store=f"{config.teacher} {taken.codec}")
 
 
@@ -249,7 +250,7 @@ def _draw(config: PlanConfig, result: PlanResult) -> None:
     write_picture(
         config.out,
         draw(result.prices, result.choice, config.wish, title=title),
-        title=title,
+        title=f"Which codec for {config.teacher}?",
         paragraphs=[result.verdict, str(result.estimate), f"Measured on {result.measured_views:,} views."],
         table=[row + more[1:] for row, more in zip(size_table(result.prices, result.choice), of_methods, strict=True)],
         command=result.command or "",

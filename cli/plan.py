@@ -108,8 +108,9 @@ def plan(
         ):
             print_table(title, table[0], table[1:], right=table[0][1:])
         click.echo(f"► recommended, * no other is both smaller and truer at T = {result.at_tau}\n")
-        for codec, reason in result.refused.items():
-            click.echo(f"Not {codec}: {reason}")
+        for reason in dict.fromkeys(result.refused.values()):
+            codecs = ", ".join(codec for codec, why in result.refused.items() if why == reason)
+            click.echo(f"Not {codecs}: {reason}\n")
         click.echo(f"{result.estimate}\n")
     if result.command is None:
         raise ConfigError(result.verdict)

@@ -56,4 +56,8 @@ def _settings(name: str, classes: int) -> list[dict[str, Any]]:
         return [{"bits": 4}]
     if name == "topk":
         return [{"k": k} for k in (16, 128) if k < classes]
+    if name == "lowrank":
+        return [{"rank": rank} for rank in (32, 128) if rank < classes]
+    if name == "feature":
+        return [{"precision": "float16"}]
     return []
