@@ -30,3 +30,27 @@ def test_two_views_of_each_sample_come_one_after_the_other(stores):
 def test_more_views_than_there_are_is_refused(stores):
     with pytest.raises(ConfigError, match=r"has 2 view\(s\) of each sample; 3 were asked for .* --views 3"):
         open_store(stores["float32"]).loader(0, views=3)
+
+
+def test_a_store_too_large_for_the_memory_is_read_in_windows_and_goes_on_in_the_middle(stores):
+    store = open_store(stores["float32"])
+    small = {"batch_size": 64, "memory_gb": 1e-6}
+    whole = [teacher for _, _, teacher in store.loader(0, **small)]
+    assert not store._teachers[1000]._kept
+    in_windows = [teacher for _, _, teacher in store.loader(0, batch_size=64, window=32)]
+    assert all(map(torch.equal, whole, in_windows))
+    rest = [teacher for _, _, teacher in store.loader(0, first_step=5, **small)]
+    assert len(rest) == 3
+    assert all(map(torch.equal, whole[5:], rest))
+
+
+def test_batches_are_the_same_whichever_way_logits_are_read(stores):
+    store = open_store(stores["float16"])
+    order = store.order(1, 0, batch_size=50, window=3)
+    stream = store.stream()
+    whole = stream.batches(order.batches(), (0, 1))
+    windowed = stream.batches(order.batches(), (0, 1), order.windows)
+    for one, other in zip(whole, windowed, strict=True):
+        assert (one.samples == other.samples).all()
+        assert torch.equal(one.teachers[0].logits(), other.teachers[0].logits())
+        assert torch.equal(one.pixels[0], other.pixels[0])

@@ -2,12 +2,13 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cache_kd.config import build
 from cache_kd.errors import ConfigError
 from cache_kd.order import EpochOrder, OrderConfig
+from cache_kd.store.row_order import RowOrder
 from cache_kd.views.pairs import PairOrder
 
 CHUNK = 16
@@ -172,3 +173,37 @@ def test_windows_refuse_partners_in_other_chunks(within, named):
 def test_a_window_is_not_negative():
     with pytest.raises(ConfigError, match="window"):
         build(OrderConfig, {"window": -1})
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "window"),
+    [
+        (1.0, 0),  # the million samples of 1,000 bytes fit exactly
+        (0.999, 333),  # three windows of 333 chunks of 1,000 rows
+        (0.3, 100),
+        (0.05, 32),  # never fewer, so that a window still holds all classes
+    ],
+)
+def test_the_window_follows_from_sizes_and_memory_alone(memory_gb, window):
+    order = OrderConfig(memory_gb=memory_gb)
+    assert order.window_of(samples=10**6, chunk_rows=1000, sample_bytes=1000) == window
+
+
+@pytest.mark.parametrize("window", [0, 7])
+def test_a_window_that_is_asked_for_is_obeyed(window):
+    order = OrderConfig(window=window, memory_gb=1e-6)
+    assert order.window_of(samples=10**6, chunk_rows=1000, sample_bytes=1000) == window
+
+
+@settings(max_examples=40)
+@given(order=_orders().filter(lambda order: order.window))
+def test_rows_come_window_by_window(order):
+    # pairs stand in runs of keyed rows
+    kind = "keyed" if order.pairs else "by_sample"
+    rows = RowOrder(kind=kind, seed=0, samples=order.samples).row_of_sample[_whole(order)]
+    # the odd one out of pairs comes last of all, wherever it lies
+    rows = rows[:-1] if order.pairs and order.samples % 2 else rows
+    numbers = order.windows.of_rows(rows)
+    assert (np.diff(numbers) >= 0).all()
+    for number in range(len(order.windows)):
+        assert set(rows[numbers == number]) <= set(order.windows.rows(number))
