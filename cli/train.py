@@ -71,7 +71,7 @@ from cache_kd.cli.options import (
     "--recipe",
     "data__recipe",
     default=None,
-    help="Views without a store: cifar, rrc+randaugment, ... (kdcache recipes).  [default: cifar]",
+    help="Views without a store: cifar, rrc+randaugment, ... (kdcache recipes).  [default: as in kdcache data]",
 )
 @decode_options("data__")
 @trust_option
@@ -127,10 +127,12 @@ def train(
       --set 'knobs.tau={"points": [[1, 8.0], [30, 2.0]], "between": "cosine"}'
       --set 'soft_weight={"points": [[0, 0.0], [20, 1.0]]}'
 
-    Eight views of each sample in a batch; samples shuffled within 16 chunks of the store at a time:
+    Eight views of each sample in a batch; logits of up to 1 GB held at once, beyond that read in windows of chunks within
+    which samples are shuffled; or windows of 16 chunks whatever their size, 0 for none:
 
     \b
       --set views_per_batch=8
+      --set order.memory_gb=1
       --set order.window=16
     """
     from cache_kd.cli.console import Terminal, print_json
