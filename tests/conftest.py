@@ -1,5 +1,6 @@
 """A small part of the embedded images, a teacher of two epochs, and its stores; each made once per session."""
 
+import random
 import shutil
 import subprocess
 from importlib.resources import files
@@ -8,11 +9,16 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
+from beartype._check.code import codemain
 from hypothesis import settings
 
 # a shared machine may stall any example for seconds
 settings.register_profile("cache_kd", deadline=None)
 settings.load_profile("cache_kd")
+
+# beartype checks one item of a list, and draws which from Python's global generator: in one thread, while in another a
+# transform of somebody's own draws from it what its seed says, and gets another view
+codemain.getrandbits = random.Random().getrandbits
 
 TRAIN, TEST = 512, 128
 STUDENT = "resnet8x0.5"
