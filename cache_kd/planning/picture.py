@@ -80,7 +80,7 @@ def _prepare(axes: Axes, points: Iterable[tuple[float, float]], wish: Wish, foot
     axes.xaxis.set_major_locator(FixedLocator(_round_numbers(*axes.get_xlim())))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    decades = [10.0**power for power in range(-20, 4) if 2 * foot < 10.0**power < 4 * highest]
+    decades = [10.0**power for power in range(-20, 4) if 8 * foot < 10.0**power < 4 * highest]
     axes.yaxis.set_major_locator(FixedLocator([foot, *decades[:: -(-len(decades) // 8) or 1]]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if value <= foot else f"{value:.0e}"))
@@ -103,10 +103,10 @@ def _round_numbers(low: float, high: float) -> list[float]:
 
 
 def _write_names(figure: Figure, axes: Axes, points: dict[str, tuple[float, float]], choice: Choice) -> None:
-    """Each codec's name beside its point, where neither a point nor another name stands."""
+    """Each codec's name beside its point, from the top down, where neither a point nor another name stands."""
     figure.draw_without_rendering()  # settles where a point is on the paper
     taken = [Bbox.from_bounds(x - 8, y - 8, 16, 16) for x, y in axes.transData.transform(list(points.values()))]
-    for name, point in sorted(points.items(), key=lambda entry: entry[0] not in choice.front):
+    for name, point in sorted(points.items(), key=lambda entry: -entry[1][1]):
         text = axes.annotate(name, point, xytext=PLACES[0], textcoords="offset points", fontsize=TEXT, color=INK)
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5})
         text.set_fontweight("bold" if name == choice.recommended else "normal")

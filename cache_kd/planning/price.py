@@ -88,8 +88,10 @@ def price(
         ),
         gzip_per_view=gzip_bytes(encoded) / len(exact) + DIGEST,
         fidelity=measure_fidelity(exact, stored, temperatures),
+        # float32 would round a cosine of 1 - 1e-8 to 1
         cosines={
-            name: gradient_cosine(method, exact, stored, pilot.measuring.labels) for name, method in methods.items()
+            name: gradient_cosine(method, exact.double(), stored.double(), pilot.measuring.labels)
+            for name, method in methods.items()
         },
     )
 

@@ -33,6 +33,8 @@ def test_the_exact_codec_loses_nothing_and_a_coarse_one_something(pilot):
     exact = price(make_codec("float32"), pilot, methods, **PLAN)
     assert exact.fidelity.kl == {1: 0, 4: 0}
     assert exact.cosines == {"kd": 1, "rld": 1}
+    half = price(make_codec("float16"), pilot, methods, **PLAN)
+    assert all(0.9999 < cosine < 1 for cosine in half.cosines.values())
     coarse = price(make_codec({"name": "packed", "bits": 4, "exact": 1}), pilot, methods, **PLAN)
     assert coarse.size.total < exact.size.total
     assert coarse.fidelity.kl[1] > 0
