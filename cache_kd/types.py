@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations` here: the aliases must be real objects.
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int32, Int64, UInt8, UInt32
+from jaxtyping import Bool, Float, Float32, Float64, Int16, Int32, Int64, UInt8, UInt16, UInt32
 from torch import Tensor
 
 # torch, in the loss
@@ -53,6 +53,13 @@ BoxTries = Int64[np.ndarray, "batch tries 4"]  # top, left, height, width of sev
 Boxes = Int64[np.ndarray, "batch 4"]  # top, left, height, width
 Fits = Bool[np.ndarray, "batch tries"]  # which of the tries may be taken
 Knobs = Int64[np.ndarray, "batch knobs"]  # resolved parameters, one view per row; who draws them names the columns
+KnobRows = Float32[np.ndarray, "batch knobs"]  # what a store keeps for each view; its recipe names the columns
+Recorded = Float32[np.ndarray, "batch 5"]  # top, left, height, width as shares of the picture; 1 where mirrored
+TopRanks = Int64[np.ndarray, "batch top"]  # the classes of the largest probabilities of each row
+TopProbabilities = Float32[np.ndarray, "batch top"]  # the largest probabilities of each row
+RecordedTable = Float32[np.ndarray, "views samples 5"]  # `Recorded` of every view
+ViewedRanks = Int64[np.ndarray, "views samples top"]  # `TopRanks` of every view
+ViewedTop = Float32[np.ndarray, "views samples top"]  # `TopProbabilities` of every view
 Digests = UInt32[np.ndarray, "batch"]  # crc32 of the pixels of one view each
 Words = UInt32[np.ndarray, "batch words"]  # keyed random words, one row per sample
 Shares = Float64[np.ndarray, "batch"]  # of a whole, 0 <= share <= 1
@@ -67,3 +74,10 @@ TopClasses = Int64[Tensor, "batch top"]  # the classes of those
 Features = Float[Tensor, "batch features"]  # what a model's last layer is given
 HeadWeight = Float[Tensor, "classes features"]  # of that layer
 HeadBias = Float[Tensor, "classes"]
+ClassMean = Float[Tensor, "classes"]  # the mean logit of each class
+Basis = Float[Tensor, "rank classes"]  # orthonormal directions of rows of logits
+SortedLogits = Float[Tensor, "batch rest"]  # the other logits of each row, falling
+RunNumbers = UInt16[Tensor, "batch numbers"]  # what is kept of those
+Ticks = Float[Tensor, "batch classes"]  # whole numbers: by how much a large logit is above the others; they have 0
+ClassScores = Int16[Tensor, "batch classes"]  # the larger, the larger the logit ought to be
+ClassOrder = Int64[Tensor, "batch classes"]  # all classes, from the largest logit to the smallest

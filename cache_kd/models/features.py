@@ -1,9 +1,10 @@
-"""The features before a model's classifier, taken from any model whose logits come from a linear layer."""
+"""The features before a model's classifier, and that classifier, of any model whose logits come from a linear layer."""
 
 import torch
 from torch import Tensor, nn
 
 from cache_kd.errors import ModelError
+from cache_kd.types import HeadBias, HeadWeight
 
 
 class Penultimate:
@@ -20,9 +21,20 @@ class Penultimate:
     features: Tensor  # [batch, size], with their graph
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
-        classifier = _classifier(model, images)
-        self.size = classifier.in_features
-        classifier.register_forward_pre_hook(self._remember)
+        self._classifier = _classifier(model, images)
+        self.size = self._classifier.in_features
+        self._classifier.register_forward_pre_hook(self._remember)
+
+    @property
+    def weight(self) -> HeadWeight:
+        """Of the classifier."""
+        return self._classifier.weight
+
+    @property
+    def bias(self) -> HeadBias:
+        """Of the classifier; zeros where it has none."""
+        own: HeadBias | None = self._classifier.bias
+        return self.weight.new_zeros(len(self.weight)) if own is None else own
 
     def _remember(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         del module
@@ -52,6 +64,6 @@ def _classifier(model: nn.Module, images: Tensor) -> nn.Linear:
         if output is logits:
             return layer
     raise ModelError(
-        f"the logits of {type(model).__name__} are not the output of a torch.nn.Linear, so there are no features "
-        "for a second head; train a model that ends in one."
+        f"the logits of {type(model).__name__} are not the output of a torch.nn.Linear, so it has no features "
+        "before a last layer, neither for a second head nor to be stored; take a model that ends in one."
     )

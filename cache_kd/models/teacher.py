@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from cache_kd.device import Precision, computing
 from cache_kd.errors import ModelError
 from cache_kd.models.checkpoint import fingerprint
+from cache_kd.models.features import Penultimate
 from cache_kd.models.load import load_model
 from cache_kd.models.normalise import Normalise, make_normalise
+from cache_kd.progress import Progress, Silent
 from cache_kd.types import Logits
 
 
@@ -33,6 +35,16 @@ class Teacher:
             logits: Tensor = self.model(self.normalise(pixels.to(self.device, non_blocking=True)))
         return logits.float()
 
+    @torch.inference_mode()
+    def penultimate(self, pixels: Tensor) -> Penultimate:
+        """Remembers, from now on, what the last layer was given for the latest `logits`; `pixels` as for those.
+
+        Raises:
+            ModelError: the logits are not those of a linear layer.
+        """
+        with computing(self.device, self.precision):
+            return Penultimate(self.model, self.normalise(pixels.to(self.device)))
+
 
 def load_teacher(
     name: str,
@@ -43,6 +55,8 @@ def load_teacher(
     device: torch.device,
     precision: Precision = "float32",
     normalise: str | dict[str, Any] | None = None,
+    usual: str | None = None,
+    progress: Progress | None = None,
 ) -> Teacher:
     """The model `name` with the weights of `checkpoint`, ready to be asked.
 
@@ -54,12 +68,19 @@ def load_teacher(
         device: where it runs.
         precision: float32, or bf16 autocast.
         normalise: a known name or means and stds; None takes what the checkpoint says of itself.
+        usual: the name of what models of this data are trained with, where neither of the two says it.
+        progress: who is told where `usual` is taken.
 
     Raises:
         ModelError: the checkpoint does not fit, has another number of classes, or does not say its normalisation.
     """
     loaded = load_model(name, checkpoint, classes=classes, channels=channels)
     spec = normalise if normalise is not None else loaded.normalise
+    if spec is None and usual is not None:
+        spec = usual
+        (progress or Silent()).say(
+            f"No --normalise is given and {checkpoint} says none: {usual}, the usual one on this data."
+        )
     if spec is None:
         raise ModelError(
             f"{checkpoint} does not say how its images were normalised; "

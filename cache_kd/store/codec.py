@@ -21,6 +21,9 @@ Encoded = Mapping[str, NDArray[Any]]  # array name -> [rows, width]
 EncodedTensors = Mapping[str, torch.Tensor]  # the same, on any device
 Parameters = Mapping[str, torch.Tensor]  # what a codec found out about a teacher, by its names for it
 Bounds = Float32[np.ndarray, "rows"]  # the largest |stored - given| of each row
+ClassBounds = Float32[np.ndarray, "rows _"]  # of each logit, or one column for all classes
+
+UINT16_CLASSES = 2**16  # class numbers that two bytes tell apart
 
 
 class CodecArray(NamedTuple):
@@ -92,11 +95,21 @@ class Codec(Config, ABC):
 
     @abstractmethod
     def decode_tensors(self, arrays: EncodedTensors, classes: int) -> Logits:
-        """The logits float32 [rows, classes] of encoded rows, on their device; the same bits on every one."""
+        """The logits float32 [rows, classes] of encoded rows, on their device.
+
+        The same bits on every device and in any batch, unless the codec says otherwise.
+        """
 
     @abstractmethod
     def error_bound(self, answers: Answers) -> Bounds:
         """For each row of finite logits, the largest |stored - given| that this codec promises."""
+
+    def error_bounds(self, answers: Answers) -> ClassBounds:
+        """The same for each logit, where a codec promises more for some; also if another run of the teacher was stored.
+
+        Rounding of that run, which is the caller's to allow for, comes on top.
+        """
+        return self.error_bound(answers)[:, None]
 
     def resolved(self, *, classes: int, features: int | None) -> "Codec":
         """This codec with the fields filled in that depend on the teacher.
@@ -162,6 +175,11 @@ def make_codec(spec: str | Mapping[str, Any]) -> Codec:
     if name not in codec_names():
         raise ConfigError(f"There is no codec {name!r}; {did_you_mean(str(name), codec_names())}")
     return build(_kind(name), knobs, origin=f"codec {name}")
+
+
+def class_dtype(classes: int) -> str:
+    """Of numbers that tell `classes` apart."""
+    return "uint16" if classes <= UINT16_CLASSES else "uint32"
 
 
 def codec_names() -> list[str]:

@@ -6,11 +6,9 @@ import torch
 from pydantic import Field
 
 from cache_kd.store.bitpack import pack, packed_width, unpack
-from cache_kd.store.codec import Answers, Bounds, Codec, CodecArray, EncodedTensors, refuse_unfinite
+from cache_kd.store.codec import Answers, Bounds, Codec, CodecArray, EncodedTensors, class_dtype, refuse_unfinite
 from cache_kd.store.quantise import Quantiser, refuse_beyond_range
 from cache_kd.types import Extremes, Logits, TopClasses, TopLogits
-
-UINT16_CLASSES = 2**16  # class numbers that two bytes tell apart
 
 
 class Packed(Codec):
@@ -35,7 +33,7 @@ class Packed(Codec):
             CodecArray("codes", packed_width(classes, self.bits), "uint8"),
             CodecArray("extremes", 2, "float32"),
             CodecArray("top_logits", exact, "float32"),
-            CodecArray("top_classes", exact, "uint16" if classes <= UINT16_CLASSES else "uint32"),
+            CodecArray("top_classes", exact, class_dtype(classes)),
         )
 
     def encode_tensors(self, answers: Answers) -> EncodedTensors:
@@ -46,12 +44,11 @@ class Packed(Codec):
         split = self._split(logits)
         # an exact logit has the code of the rest's largest, and no one looks at it
         codes = self._quantiser.codes(logits.clamp(max=split.high), split.low, split.high)
-        wide = logits.shape[1] > UINT16_CLASSES
         return {
             "codes": pack(codes, self.bits),
             "extremes": torch.cat([split.low, split.high], dim=1),
             "top_logits": split.top,
-            "top_classes": split.classes.to(torch.uint32 if wide else torch.uint16),
+            "top_classes": split.classes.to(getattr(torch, class_dtype(logits.shape[1]))),
         }
 
     def decode_tensors(self, arrays: EncodedTensors, classes: int) -> Logits:
