@@ -6,7 +6,7 @@ from dataclasses import dataclass
 CHUNK_BYTES = 2**20
 LEAST_CHUNK_ROWS, MOST_CHUNK_ROWS = 16, 4096
 
-# Shards of up to 32 MiB: a view of ImageNet is then below 200 files. Beyond, a reader whose memory is fresh pays for page
+# Shards of up to 32 MiB: a view of ImageNet is then below 200 files. Beyond, readers whose memory is fresh pay for page
 # faults, and what a dump loses when it is interrupted grows.
 CHUNKS_PER_SHARD = 32
 
