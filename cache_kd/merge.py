@@ -87,6 +87,9 @@ def merge(config: MergeConfig, progress: Progress | None = None) -> MergeResult:
         pending = [shard for shard in writer.pending() if shard.view < first.manifest.parts[shard.part].views]
         rows = sum(shard.rows for shard in pending)
         progress.say(f"{asked.teacher.name}: {rows:,} rows in {len(pending)} shards -> {config.store}")
+        if first.manifest.knobs:
+            for view in range(first.manifest.parts["train"].views):
+                writer.write_knobs(view, first.knobs(view))
         for view in set(writer.pending_witnesses()) & set(witness_views(first.manifest)):
             writer.write_witnesses(view, first.witnesses(view))
         for part in parts:
@@ -174,6 +177,7 @@ def _manifest(
             "precision": "bf16" if any(teacher.precision == "bf16" for teacher in teachers) else "float32",
         },
         codec=make_codec(config.codec).resolved(classes=first.classes, features=None).to_json(),
+        knobs=first.knobs,
         alignment="proven" if all(manifest.alignment == "proven" for manifest in manifests) else "unproven",
         ensemble={
             "average": config.average,

@@ -8,14 +8,14 @@ import numpy as np
 from cache_kd.asking import ask
 from cache_kd.config import Config
 from cache_kd.device import DeviceName, resolve_device
-from cache_kd.errors import StoreMismatch
+from cache_kd.errors import StoreDamaged, StoreMismatch
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request, open_renderer
 from cache_kd.store.arrays import digest_array
 from cache_kd.store.damage import Damage, find_damage
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
-from cache_kd.store.record import Piece, Record, read_record, witness_piece
+from cache_kd.store.record import Piece, Record, knob_pieces, read_record, witness_piece
 from cache_kd.store.witness import witness_views
 from cache_kd.store.writer import Writer
 from cache_kd.stored import open_stored_recipe, open_stored_source, open_stored_teacher
@@ -129,6 +129,12 @@ def _redo(
     """Everything is opened and proven before the first damaged file is deleted."""
     path, manifest = reader.path, reader.manifest
     suspects = [piece for piece, _ in damage.pieces]
+    for piece in knob_pieces(manifest):
+        if piece in suspects:
+            raise StoreDamaged(
+                f"{path}: the {piece.title} are damaged, and only the files that were imported have them. Import them "
+                "again to another --store. Nothing was changed."
+            )
     shards = [piece.shard for piece in suspects if piece.shard is not None]
     place = resolve_device(device)
     recipe = open_stored_recipe(manifest, trust=trust, path=path)

@@ -11,20 +11,23 @@ from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.models.zoo import library_of
 from cache_kd.sources.open import open_source
 from cache_kd.sources.source import Source, SourceSpec
+from cache_kd.store.knobs import StoredKnobs
 from cache_kd.store.manifest import Manifest
 from cache_kd.trust import demand_trust, texts_of
 from cache_kd.views import Recipe, make_recipe
+from cache_kd.views.recorded import RecordedCrops
 
 
 def open_stored_recipe(manifest: Manifest, *, trust: Sequence[str] = (), path: Path) -> Recipe:
-    """The recipe of a store.
+    """The recipe of a store, with the knobs that the store keeps for it.
 
     Raises:
         ConfigError: it calls a function that is not trusted.
     """
     # before a recipe is made of it: whatever a crafted manifest says, nothing it names is imported by looking at it
     demand_trust(path, texts_of(manifest.recipe), trust)
-    return make_recipe(manifest.recipe)
+    recipe = make_recipe(manifest.recipe)
+    return recipe.equipped(StoredKnobs(path, manifest)) if isinstance(recipe, RecordedCrops) else recipe
 
 
 def open_stored_source(

@@ -26,7 +26,15 @@ from cache_kd.exchange.hdf5_file import (
 )
 from cache_kd.exchange.whole_file import whole_file
 from cache_kd.progress import Progress, Silent
-from cache_kd.store.arrays import StoredArray, arrays_of, digest_array, exact_array, holds_exact, logit_arrays
+from cache_kd.store.arrays import (
+    StoredArray,
+    arrays_of,
+    digest_array,
+    exact_array,
+    holds_exact,
+    knob_array,
+    logit_arrays,
+)
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import seal
 from cache_kd.store.reader import Reader
@@ -93,6 +101,9 @@ def export_store(
                 _create(file, array, compression)
             for array, content in reader.of_samples(part):
                 _put(file, array, (0,), ..., content)
+        if knobs := knob_array(manifest):
+            for view in range(manifest.parts["train"].views):
+                _put(file, knobs, (view, 0, 0), view, reader.knobs(view))
         for view in witness_views(manifest):
             _put_witnesses(file, view, reader.witnesses(view), compression)
         with progress.task("export", rows, "rows") as advance:

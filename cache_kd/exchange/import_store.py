@@ -9,7 +9,15 @@ from cache_kd.config import Config
 from cache_kd.errors import StoreMismatch
 from cache_kd.exchange.hdf5_file import ExportedStore, open_export
 from cache_kd.progress import Progress, Silent
-from cache_kd.store.arrays import arrays_of_samples, digest_array, exact_array, holds_exact, label_array, logit_arrays
+from cache_kd.store.arrays import (
+    arrays_of_samples,
+    digest_array,
+    exact_array,
+    holds_exact,
+    knob_array,
+    label_array,
+    logit_arrays,
+)
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
@@ -52,6 +60,9 @@ def import_store(file: Path, store: Path, progress: Progress | None = None) -> I
             pending = [shard for shard in writer.pending() if shard.view < manifest.parts[shard.part].views]
             rows = sum(shard.rows for shard in pending)
             progress.say(f"{file} ({manifest.store_id}): {rows:,} rows in {len(pending)} shards -> {store}")
+            if knobs := knob_array(manifest):
+                for view in range(manifest.parts["train"].views):
+                    writer.write_knobs(view, exported.read(knobs, (view, 0, 0), view))
             for view in set(writer.pending_witnesses()) & set(witness_views(manifest)):
                 writer.write_witnesses(view, exported.witnesses(view))
             for part in manifest.parts:

@@ -14,6 +14,11 @@ from cache_kd.types import ViewedLogits
 LogitsFormat = Literal["torch", "npy"]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# what torch.load raises for bytes that are not what torch.save wrote, or that want more than tensors
+UNREADABLE = (
+    OSError, ValueError, TypeError, RuntimeError, EOFError, LookupError, AttributeError, UnpicklingError,
+)  # fmt: skip
+
 LOOKED_AT = 1024  # rows that are compared with probabilities
 ROUNDING = 0.01  # of a sum of probabilities in half precision
 
@@ -30,7 +35,7 @@ def read_logits(path: Path, kind: LogitsFormat) -> ViewedLogits:
     """
     try:
         found = _torch_tensor(path) if kind == "torch" else _npy_tensor(path)
-    except (OSError, ValueError, TypeError, RuntimeError, EOFError, KeyError, UnpicklingError) as fault:
+    except UNREADABLE as fault:
         first = next(iter(str(fault).splitlines()), type(fault).__name__)
         save = "torch.save(logits, FILE)" if kind == "torch" else "numpy.save(FILE, logits)"
         raise ModelError(f"{path} cannot be read as --from {kind}: {first} Expected what {save} writes.") from None

@@ -148,6 +148,22 @@ def exact_array(manifest: Manifest) -> StoredArray | None:
     )
 
 
+def knob_array(manifest: Manifest) -> StoredArray | None:
+    """The recorded knobs of the train views, float32 [view, sample, knob], a file a view; None where none are kept."""
+    if not manifest.knobs:
+        return None
+    part = manifest.parts["train"]
+    return StoredArray(
+        path="knobs",
+        shape=(part.views, part.samples, manifest.knobs),
+        dtype="float32",
+        fill="NaN",
+        object_shape=(1, part.samples, manifest.knobs),
+        chunk_shape=None,
+        dimensions=("view", "sample", "knob"),
+    )
+
+
 def holds_exact(shard: Shard) -> bool:
     """Whether the exact rows are of `shard`, and so written with it."""
     return (shard.part, shard.view, shard.index) == ("train", 0, 0)
@@ -156,8 +172,8 @@ def holds_exact(shard: Shard) -> bool:
 def arrays_of(manifest: Manifest, part: str) -> list[StoredArray]:
     """Every array of one part."""
     of_rows = [*logit_arrays(manifest, part).values(), digest_array(manifest, part)]
-    exact = exact_array(manifest) if part == "train" else None
-    return [*of_rows, *arrays_of_samples(manifest, part), *([exact] if exact else [])]
+    own = (exact_array(manifest), knob_array(manifest)) if part == "train" else ()
+    return [*of_rows, *arrays_of_samples(manifest, part), *filter(None, own)]
 
 
 def arrays_of_samples(manifest: Manifest, part: str) -> list[StoredArray]:

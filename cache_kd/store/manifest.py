@@ -119,6 +119,7 @@ class Manifest(Config):
     codec: dict[str, Any]
     alignment: Alignment = "proven"
     ensemble: StoredEnsemble | None = None  # None: the logits of one teacher
+    knobs: Annotated[int, Field(ge=0)] = 0  # numbers kept for each train view, which its recipe reads; 0: none
     exact_rows: Annotated[int, Field(ge=0)] = 0  # the first rows of train view 0, which are kept as float32 too
     fidelity: Fidelity | None = None  # of the codec on those rows, measured when they were written
     environment: dict[str, str]  # device and library versions of the dump; informative
@@ -168,7 +169,7 @@ class Manifest(Config):
         if self.ensemble is not None:
             return self._merge_command(self.ensemble, path)
         if self.alignment == "unproven":
-            return f"kdcache import LOGITS --from torch|npy … --store {path}, as before"
+            return f"kdcache import LOGITS --from torch|npy|fkd … --store {path}, as before"
         decode = self.source.decode
         knobs = {
             "data": self.source.spec.get("data"),
@@ -219,6 +220,7 @@ def new_manifest(
     codec: Mapping[str, Any],
     alignment: Alignment = "proven",
     ensemble: Mapping[str, Any] | None = None,
+    knobs: int = 0,
     environment: Mapping[str, str],
 ) -> Manifest:
     """The manifest of a store that is to be written now.
@@ -239,6 +241,7 @@ def new_manifest(
         codec: what `Codec.to_json` gives.
         alignment: whether the digests are of the pixels that the teacher saw.
         ensemble: the fields of `StoredEnsemble`, where the logits are the mean of several teachers'.
+        knobs: numbers that are kept for each train view, for a recipe that reads them instead of drawing.
         environment: device and library versions.
 
     Raises:
@@ -268,6 +271,7 @@ def new_manifest(
         "codec": dict(codec),
         "alignment": alignment,
         "ensemble": ensemble,
+        "knobs": knobs,
         "exact_rows": 0 if kept.lossless else exact_rows(min(parts["train"]["shard_rows"], samples["train"]), classes),
         "environment": dict(environment),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

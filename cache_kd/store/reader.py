@@ -15,6 +15,7 @@ from cache_kd.store.arrays import (
     arrays_of_samples,
     digest_array,
     exact_array,
+    knob_array,
     logit_arrays,
     metadata_fault,
     metadata_files,
@@ -25,12 +26,12 @@ from cache_kd.store.damage import find_damage
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, read_manifest
 from cache_kd.store.parameters import equipped_codec
-from cache_kd.store.record import label_piece, pieces, shard_piece, unfinished, witness_piece
+from cache_kd.store.record import knob_pieces, label_piece, pieces, shard_piece, unfinished, witness_piece
 from cache_kd.store.stored_view import StoredView
 from cache_kd.store.windowed_view import WindowedView
 from cache_kd.store.windows import Windows
 from cache_kd.store.witness import decode, witness_views
-from cache_kd.types import Digests, LabelArray, LogitArray
+from cache_kd.types import Digests, KnobRows, LabelArray, LogitArray
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,17 @@ class Reader:
             digests.setflags(write=False)
             self._digests[part, view] = digests
         return self._digests[part, view]
+
+    def knobs(self, view: int) -> KnobRows:
+        """The recorded knobs float32 [samples, knobs] of one train view, where the recipe reads them.
+
+        Raises:
+            StoreIncomplete: they are not written yet.
+            StoreDamaged: they are not the ones that were written.
+        """
+        array, piece = knob_array(self.manifest), knob_pieces(self.manifest)[view]
+        assert array is not None
+        return self._files.read_plain(piece, array, array.file(view, 0, 0), array.shape[1])
 
     def witnessed_views(self) -> list[int]:
         """The views of the train part whose witnesses are written and have their size."""

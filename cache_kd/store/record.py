@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from cache_kd.config import Config
 from cache_kd.files import write_whole
-from cache_kd.store.arrays import arrays_of_samples, shard_files
+from cache_kd.store.arrays import arrays_of_samples, knob_array, shard_files
 from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
@@ -22,14 +22,14 @@ PARAMETERS_FILE = "codec.safetensors"  # of a codec that is fitted to the teache
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """What one record vouches for: a shard, all labels of a part, or the witnesses of a view.
+    """What one record vouches for: a shard, all labels of a part, the witnesses or the recorded knobs of a view.
 
     Attributes:
         name: of the record.
         title: for people.
         files: below the store, in the order of writing.
         rows: how many samples.
-        shard: None for labels and witnesses.
+        shard: None for all but shards.
     """
 
     name: str
@@ -84,6 +84,23 @@ def witness_piece(manifest: Manifest, view: int) -> Piece:
     )
 
 
+def knob_pieces(manifest: Manifest) -> list[Piece]:
+    """The recorded knobs of each train view, in order; none where the recipe reads none."""
+    array, part = knob_array(manifest), manifest.parts["train"]
+    if array is None:
+        return []
+    return [
+        Piece(
+            name=f"knobs.{view}",
+            title=f"knobs of view {view}",
+            files=(array.file(view, 0, 0),),
+            rows=part.samples,
+            shard=None,
+        )
+        for view in range(part.views)
+    ]
+
+
 def parameter_piece(manifest: Manifest) -> Piece | None:
     """The parameters of the codec, without which no row can be read; None for one that has none."""
     if not make_codec(manifest.codec).fitted:
@@ -103,9 +120,10 @@ def shard_piece(manifest: Manifest, shard: Shard) -> Piece:
 
 
 def pieces(manifest: Manifest) -> Iterator[Piece]:
-    """Everything that a finished store holds; parameters and witnesses are written before the shards."""
+    """Everything that a finished store holds; parameters, knobs and witnesses are written before the shards."""
     if parameters := parameter_piece(manifest):
         yield parameters
+    yield from knob_pieces(manifest)
     for view in witness_views(manifest):
         yield witness_piece(manifest, view)
     for name, part in manifest.parts.items():

@@ -21,6 +21,7 @@ from cache_kd.store.arrays import (
     digest_array,
     exact_array,
     holds_exact,
+    knob_array,
     label_array,
     logit_arrays,
     metadata_fault,
@@ -38,6 +39,7 @@ from cache_kd.store.record import (
     Piece,
     find_fault,
     is_recorded,
+    knob_pieces,
     label_piece,
     parameter_piece,
     shard_piece,
@@ -48,10 +50,10 @@ from cache_kd.store.record import (
 )
 from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
 from cache_kd.store.witness import encode, witness_views
-from cache_kd.types import Digests, LabelArray, LogitArray, Logits
+from cache_kd.types import Digests, KnobRows, LabelArray, LogitArray, Logits
 
 # the folders of a store; an abandoned creation may have left any of them, with metadata but no rows in it
-OURS = ("logits", "view_digest", "labels", "samples", "exact", "test", WITNESS_FOLDER, FOLDER)
+OURS = ("logits", "view_digest", "labels", "samples", "exact", "knobs", "test", WITNESS_FOLDER, FOLDER)
 
 
 _Write = tuple[StoredArray, tuple[Any, ...], NDArray[Any]]  # an array, a place in it, and what stands there
@@ -267,6 +269,22 @@ class Writer:
             rows = {"labels": labels, "samples": self.manifest.row_order(part).sample_of_row}
             arrays = arrays_of_samples(self.manifest, part)
             self._write(piece, [(array, (slice(None),), rows[array.path.rpartition("/")[2]]) for array in arrays])
+
+    def write_knobs(self, view: int, rows: KnobRows) -> None:
+        """Write the recorded knobs of one train view, before anything is rendered; once recorded this does nothing.
+
+        Args:
+            view: its number.
+            rows: float32 [samples, knobs], in the order of the samples.
+
+        Raises:
+            StoreError: the disk is full or cannot be written to.
+        """
+        piece, array = knob_pieces(self.manifest)[view], knob_array(self.manifest)
+        assert array is not None
+        assert rows.shape == array.shape[1:]
+        if piece.name in self._unfinished:
+            self._write(piece, [(array, (view, slice(None)), rows)])
 
     def pending_witnesses(self) -> list[int]:
         """The views whose witnesses are still to be written, in order."""

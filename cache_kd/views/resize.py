@@ -19,7 +19,7 @@ def resize(picture: Picture, height: int, width: int, backend: Backend) -> View:
         ConfigError: the picture has another number of channels.
     """
     if picture.shape[2] not in (1, 3):
-        raise ConfigError(f"The recipe 'rrc' takes grey or RGB images; these have {picture.shape[2]} channels.")
+        raise ConfigError(f"Recipes that resize take grey or RGB images; these have {picture.shape[2]} channels.")
     match backend:
         case "pillow-bilinear-width-height/1":
             return _pillow(picture, height, width, Image.Resampling.BILINEAR)

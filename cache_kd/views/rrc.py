@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cache_kd.keyed.philox import below
-from cache_kd.threads import map_in_threads
-from cache_kd.types import Knobs, Picture, Pictures, Sizes, View, Views, Words
+from cache_kd.types import Knobs, Pictures, Sizes, Views, Words
 from cache_kd.views.box import BOX_WORDS, box_tries, first_fitting
 from cache_kd.views.frame import Frame
 from cache_kd.views.limits import RatioLimits, ShareLimits
-from cache_kd.views.resize import Backend, resize
+from cache_kd.views.resize import Backend
+from cache_kd.views.squares import boxes_as_squares, centres_as_squares
 
 
 class RandomResizedCrop(Frame):
@@ -57,29 +57,12 @@ class RandomResizedCrop(Frame):
         return np.column_stack([boxes, below(words[:, BOX_WORDS], 2)])
 
     def render(self, pictures: Pictures, knobs: Knobs) -> Views:
-        """One picture at a time, in a few threads: the backends release the GIL."""
-
-        def view(shown: tuple[Picture, NDArray[np.int64]]) -> View:
-            picture, knob = shown
-            top, left, height, width, mirrored = knob.tolist()
-            resized = resize(picture[top : top + height, left : left + width], self.size, self.size, self.resize)
-            return resized[:, ::-1] if mirrored else resized
-
-        return np.stack(map_in_threads(view, zip(pictures, knobs, strict=True)))
+        """Cropped, resized, mirrored."""
+        return boxes_as_squares(pictures, knobs, self.size, self.resize)
 
     def evaluate(self, pictures: Pictures) -> Views:
         """Shorter side to `size` * 256 / 224, then the central `size` x `size`."""
-        short_side = self.size * 256 // 224
-
-        def view(picture: Picture) -> View:
-            height, width = picture.shape[:2]
-            shorter = min(height, width)
-            resized = resize(picture, short_side * height // shorter, short_side * width // shorter, self.resize)
-            # half a pixel goes to the even side, as torchvision's CenterCrop has it
-            top, left = (round((side - self.size) / 2) for side in resized.shape[:2])
-            return resized[top : top + self.size, left : left + self.size]
-
-        return np.stack(map_in_threads(view, pictures))
+        return centres_as_squares(pictures, self.size, self.resize)
 
     def _central(self, sizes: Sizes) -> NDArray[np.int64]:
         picture_height, picture_width = sizes.T

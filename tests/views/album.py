@@ -4,13 +4,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache_kd.views import recipe_names, step_names
+from cache_kd.views import make_recipe, recipe_names, step_names
+
+
+class Rule:
+    """Recorded boxes of any sample in any view, by a rule."""
+
+    def rows(self, view, samples):
+        """Somewhere in the picture, every third one mirrored."""
+        number = samples * 7 + view * 13
+        corner = np.stack([number % 5, number % 3], axis=1) / 16
+        sides = np.stack([6 + number % 4, 5 + number % 6], axis=1) / 16
+        return np.column_stack([corner, sides, number % 3 == 0]).astype(np.float32)
+
 
 # what stands for a recipe that needs more than its name, or is small enough to test only with other knobs
 EXAMPLES = {
     "chain": "cifar+cutout",
     "groups": {"name": "groups", "groups": [{"recipe": "cifar", "count": 2}, {"recipe": "cifar+cutout", "count": 1}]},
     "mixed": "cifar+mixup+cutmix",
+    "recorded": make_recipe({"name": "recorded", "table": "0" * 64, "size": 24}).equipped(Rule()),
     "replay": "own_transforms:of_all_three",
     "rrc": {"name": "rrc", "size": 24},
 }

