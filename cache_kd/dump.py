@@ -17,6 +17,7 @@ from cache_kd.rendering import RenderOn, open_renderer
 from cache_kd.selftest import check_replays
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, Source, SourceSpec
+from cache_kd.sources.usual import settled_recipe, usual_normalise
 from cache_kd.store.catalog import bytes_on_disk, place_for
 from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
@@ -38,12 +39,12 @@ class DumpConfig(Config):
     catalog: Path | None = None  # a folder of stores, of which one may hold it all already
     root: str | None = None
     decode: Decoding | None = None  # of image files; None: Pillow, as stored, stop at what is unreadable
-    recipe: str | dict[str, Any] = "cifar"
+    recipe: str | dict[str, Any] | None = None  # None: the usual one of the data
     views: Annotated[int, Field(ge=1)] = 4
     seed: Annotated[int, Field(ge=0)] = 0
     codec: str | dict[str, Any] = "float16"
     batch_size: Annotated[int, Field(ge=1)] = 256
-    normalise: str | dict[str, Any] | None = None  # None: as the checkpoint says
+    normalise: str | dict[str, Any] | None = None  # None: as the checkpoint says, else the usual one of the data
     device: DeviceName = "auto"
     precision: Precision = "float32"
     workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
@@ -89,8 +90,9 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     progress = progress or Silent()
     started = time.perf_counter()
     device = resolve_device(config.device)
-    recipe = make_recipe(config.recipe)
-    sources = {part: open_source(spec, progress) for part, spec in _parts(config).items()}
+    parts = _parts(config)
+    recipe = make_recipe(settled_recipe(config.recipe, parts["train"], progress))
+    sources = {part: open_source(spec, progress) for part, spec in parts.items()}
     train = sources["train"]
     teacher = load_teacher(
         config.teacher,
@@ -100,6 +102,8 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         device=device,
         precision=config.precision,
         normalise=config.normalise,
+        usual=usual_normalise(parts["train"]),
+        progress=progress,
     )
     manifest = _manifest(config, sources, recipe, teacher)
     place = config.store or place_for(config.catalog or Path(), manifest)

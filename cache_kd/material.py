@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cache_kd.models.normalise import KNOWN, Normalise, make_normalise
+from cache_kd.models.normalise import Normalise, make_normalise
 from cache_kd.opened import OpenStore, open_store
 from cache_kd.progress import Progress
 from cache_kd.proof import Check
@@ -18,6 +18,7 @@ from cache_kd.selftest import check_replays
 from cache_kd.siblings import open_sibling
 from cache_kd.sources.open import open_source, splits
 from cache_kd.sources.source import Source, SourceSpec
+from cache_kd.sources.usual import settled_recipe, usual_normalise
 from cache_kd.stored import open_stored_source
 from cache_kd.stream import ViewStream
 from cache_kd.types import LogitArray
@@ -119,7 +120,7 @@ def from_stores(
 def from_images(
     spec: SourceSpec,
     *,
-    recipe: str | dict[str, Any],
+    recipe: str | dict[str, Any] | None,
     normalise: str | dict[str, Any] | None,
     seed: int,
     workers: int | None,
@@ -131,8 +132,8 @@ def from_images(
 
     Args:
         spec: of the training split.
-        recipe: how views are made.
-        normalise: a known name or means and stds; None takes the one known by the data's name, else measures it.
+        recipe: how views are made; None for the usual one of the data.
+        normalise: a known name or means and stds; None takes the usual one of the data, else measures it.
         seed: of the views.
         workers: see `rendering.open_renderer`.
         render: likewise.
@@ -142,7 +143,7 @@ def from_images(
     Raises:
         KdCacheError: the images cannot be opened, or there is no such recipe or normalisation.
     """
-    made = make_recipe(recipe)
+    made = make_recipe(settled_recipe(recipe, spec, progress))
     source = open_source(spec, progress)
     test_spec = spec.model_copy(update={"split": "test"})
     test_source = open_source(test_spec, progress) if "test" in splits(spec) else None
@@ -153,7 +154,7 @@ def from_images(
         source=source,
         recipe=made,
         renderer=renderer,
-        normalise=_own_normalise(normalise, spec, source),
+        normalise=_own_normalise(normalise, spec, source, progress),
         views=None,
         stream=ViewStream(renderer=renderer, pin=device.type == "cuda"),
         test_source=test_source,
@@ -182,8 +183,14 @@ def _parts(train: Source, test: Source | None) -> dict[str, Source]:
     return {"train": train} if test is None else {"train": train, "test": test}
 
 
-def _own_normalise(asked: str | dict[str, Any] | None, spec: SourceSpec, source: Source) -> Normalise:
+def _own_normalise(
+    asked: str | dict[str, Any] | None, spec: SourceSpec, source: Source, progress: Progress
+) -> Normalise:
     if asked is not None:
         return make_normalise(asked, channels=source.channels)
-    known = KNOWN.get(spec.data.lower())
-    return known if known and len(known.mean) == source.channels else measure_normalise(source)
+    usual = usual_normalise(spec)
+    if usual is None:
+        progress.say("No --normalise is given: measured on the training images.")
+        return measure_normalise(source)
+    progress.say(f"No --normalise is given: {usual}, the usual one on this data.")
+    return make_normalise(usual, channels=source.channels)

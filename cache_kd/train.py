@@ -247,7 +247,7 @@ def _material(config: TrainConfig, device: torch.device, progress: Progress) -> 
     spec = SourceSpec(data=data.data, root=data.root, split="train", decode=data.decode)
     return from_images(
         spec,
-        recipe=data.recipe or "cifar",
+        recipe=data.recipe,
         normalise=data.normalise,
         seed=config.seed,
         workers=config.workers,

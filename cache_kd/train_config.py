@@ -34,9 +34,9 @@ class Data(Config):
     data: str | None = None
     root: str | None = None
     decode: Decoding | None = None  # of image files; None: Pillow, as stored, stop at what is unreadable
-    recipe: str | dict[str, Any] | None = None  # None: cifar, or what the store says
+    recipe: str | dict[str, Any] | None = None  # None: the usual one of the data, or what the store says
     normalise: str | dict[str, Any] | None = (
-        None  # None: known by the data's name, else measured; or what the store says
+        None  # None: the usual one of the data, else measured; or what the store says
     )
 
 

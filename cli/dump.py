@@ -35,7 +35,8 @@ from cache_kd.cli.options import (
 @click.option(
     "--recipe",
     default=None,
-    help="cifar, rrc+randaugment, cifar+mixup, package.module:function, ... (kdcache recipes).  [default: cifar]",
+    help="cifar, rrc+randaugment, cifar+mixup, package.module:function, ... (kdcache recipes)."
+    "  [default: the usual one of the data]",
 )
 @click.option("--views", type=click.IntRange(min=1), default=None, help="Augmented views per image.  [default: 4]")
 @click.option(

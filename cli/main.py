@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cache_kd import __version__
+from cache_kd.cli.data import data
 from cache_kd.cli.demo import demo
 from cache_kd.cli.dump import dump
 from cache_kd.cli.export import export
@@ -109,6 +110,7 @@ for command in (
     methods,
     models,
     recipes,
+    data,
     export,
     import_,
     schema,

@@ -18,9 +18,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 data_option = click.option(
     "--data",
     default=None,
-    help="An .h5 file, a folder of class folders, a torchvision name such as CIFAR100, package.module:function.",
+    help="An .h5 file, a folder of class folders, a name such as cifar-100 (kdcache data), package.module:function.",
 )
-root_option = click.option("--root", default=None, help="Folder of a torchvision data set; nothing is downloaded.")
+root_option = click.option("--root", default=None, help="Folder that holds data with a name; nothing is downloaded.")
 checkpoint_option = click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
@@ -31,7 +31,8 @@ checkpoint_option = click.option(
 normalise_option = click.option(
     "--normalise",
     default=None,
-    help="cifar10, cifar100, fashion-mnist, imagenet, or JSON with mean and std; a checkpoint of ours says its own.",
+    help="cifar10, cifar100, cinic10, fashion-mnist, imagenet, tiny-imagenet, or JSON with mean and std; a checkpoint "
+    "of ours says its own.",
 )
 
 

@@ -71,7 +71,7 @@ from cache_kd.cli.options import (
     "--recipe",
     "data__recipe",
     default=None,
-    help="Views without a store: cifar, rrc+randaugment, ... (kdcache recipes).  [default: as in kdcache data]",
+    help="Views without a store: cifar, rrc+randaugment, ... (kdcache recipes).  [default: the usual one]",
 )
 @decode_options("data__")
 @trust_option

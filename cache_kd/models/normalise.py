@@ -38,8 +38,10 @@ class Normalise(Config):
 KNOWN = {
     "cifar10": Normalise(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616)),
     "cifar100": Normalise(mean=(0.5071, 0.4867, 0.4408), std=(0.2675, 0.2565, 0.2761)),
+    "cinic10": Normalise(mean=(0.47889522, 0.47227842, 0.43047404), std=(0.24205776, 0.23828046, 0.25874835)),
     "fashion-mnist": Normalise(mean=(0.2860,), std=(0.3530,)),
     "imagenet": Normalise(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+    "tiny-imagenet": Normalise(mean=(0.4802, 0.4481, 0.3975), std=(0.2302, 0.2265, 0.2262)),
 }
 
 

@@ -32,13 +32,14 @@ def fingerprint_of_images(images: Callable[[Samples], Pixels], shape: tuple[int,
         return _together("images/1", list(shape), labels, b"".join(hashes))
 
 
-def fingerprint_of_files(top: Path, files: Sequence[str], labels: LabelArray) -> str:
+def fingerprint_of_files(top: Path, files: Sequence[str], labels: LabelArray, known_as: Sequence[str]) -> str:
     """Over the bytes, names and labels of image files; costs reading all of them.
 
     Args:
         top: the folder of the tree; it is no part of the fingerprint, so that a moved tree is the same data.
         files: one per sample, in the order of the samples, relative to `top`, with forward slashes.
         labels: one per file.
+        known_as: the names that count, one per file; `files` themselves where their places are part of the data.
 
     Raises:
         OSError: a file cannot be read.
@@ -47,7 +48,7 @@ def fingerprint_of_files(top: Path, files: Sequence[str], labels: LabelArray) ->
     blocks = [files[start : start + BLOCK] for start in range(0, len(files), BLOCK)]
     with ThreadPoolExecutor(THREADS) as pool:
         hashes = pool.map(lambda block: b"".join(_hash((top / file).read_bytes()) for file in block), blocks)
-        return _together("files/1", list(files), labels, b"".join(hashes))
+        return _together("files/1", list(known_as), labels, b"".join(hashes))
 
 
 def _hash(content: bytes | memoryview) -> bytes:

@@ -1,11 +1,10 @@
 """Image files in folders, one folder per class, as torchvision's ImageFolder reads them."""
 
-import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -13,13 +12,12 @@ from cache_kd.errors import SourceError, did_you_mean
 from cache_kd.progress import Progress, Silent
 from cache_kd.sources.decode import attempt
 from cache_kd.sources.fingerprint import fingerprint_of_files
+from cache_kd.sources.listing import SUFFIXES, Listing, class_folders, image_files
 from cache_kd.sources.readable import unreadable_files
 from cache_kd.sources.remembered import remembered
 from cache_kd.sources.source import Decoding, SourceSpec
 from cache_kd.threads import map_in_threads
 from cache_kd.types import LabelArray, Pictures, Samples
-
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 MEND = "Replace or remove what is broken, or leave it out: dump with --unreadable skip."
 
@@ -34,14 +32,29 @@ def open_folder(spec: SourceSpec, progress: Progress | None = None) -> "FolderSo
         SourceError: no images, an empty class, a class that the training split lacks, or one of unreadable files only.
     """
     top = _split_folder(spec, spec.split).absolute()
-    names = _class_names(_split_folder(spec, "train") if "train" in folder_splits(spec) else top)
-    strangers = sorted(set(_class_names(top)) - set(names))
+    names = class_folders(_split_folder(spec, "train") if "train" in folder_splits(spec) else top)
+    strangers = sorted(set(class_folders(top)) - set(names))
+    if (top / "val_annotations.txt").is_file() and strangers:
+        raise SourceError(
+            f"{top} is laid out as the zip of Tiny ImageNet has it, with its labels in val_annotations.txt. "
+            f"Pass --data tiny-imagenet --root {top.parent}."
+        )
     if strangers:
         raise SourceError(
             f"{top} has a class {strangers[0]!r} that the training images lack; {did_you_mean(strangers[0], names)}"
         )
-    found = [_image_files(top, name) for name in names]
-    empty = [name for name, files in zip(names, found, strict=True) if not files]
+    return open_listing(spec, Listing(top=top, files=image_files(top, names), class_names=names), progress)
+
+
+def open_listing(spec: SourceSpec, listing: Listing, progress: Progress | None = None) -> "FolderSource":
+    """The source of the files of `listing`, without the unreadable ones where that was asked for.
+
+    Raises:
+        SourceError: no images, an empty class of the training split, or a class of unreadable files only.
+    """
+    top, names, found = listing.top, listing.class_names, listing.files
+    folders = listing.class_ids or names
+    empty = [folder for folder, files in zip(folders, found, strict=True) if not files]
     if empty and (spec.split == "train" or len(empty) == len(names)):
         raise SourceError(
             f"{top / empty[0]} holds no images; expected files ending in {', '.join(sorted(SUFFIXES))}. "
@@ -49,15 +62,14 @@ def open_folder(spec: SourceSpec, progress: Progress | None = None) -> "FolderSo
         )
     how = spec.decode or Decoding()
     every = [file for files in found for file in files]
-    _check_names(top, every)
     skipped = spec.skipped
     if skipped is None:
         skipped = unreadable_files(top, every, how, progress or Silent()) if how.unreadable == "skip" else ()
     kept = _without(skipped, found)
-    for name, before, after in zip(names, found, kept, strict=True):
+    for folder, before, after in zip(folders, found, kept, strict=True):
         if before and not after:
             raise SourceError(
-                f"{top / name}: none of its {len(before)} images can be read, so no sample of the class is left. "
+                f"{top / folder}: none of its {len(before)} images can be read, so no sample of the class is left. "
                 "Replace them, or remove the folder."
             )
     return FolderSource(
@@ -66,6 +78,7 @@ def open_folder(spec: SourceSpec, progress: Progress | None = None) -> "FolderSo
         files=tuple(file for files in kept for file in files),
         all_labels=np.repeat(np.arange(len(names)), [len(files) for files in kept]),
         class_names=names,
+        class_ids=listing.class_ids,
         decode=how,
     )
 
@@ -88,8 +101,9 @@ class FolderSource:
         top: the folder of the class folders.
         files: one per sample, relative to `top`, with forward slashes.
         all_labels: their labels.
-        class_names: the names of the folders.
+        class_names: one per class; of a plain tree the names of the folders.
         decode: how files become pixels.
+        class_ids: see `listing.Listing`.
     """
 
     spec: SourceSpec
@@ -98,6 +112,7 @@ class FolderSource:
     all_labels: LabelArray
     class_names: tuple[str, ...]
     decode: Decoding
+    class_ids: tuple[str, ...] | None = None
 
     channels = 3
 
@@ -140,11 +155,24 @@ class FolderSource:
         try:
             return remembered(
                 [f"{self.top}/{file}" for file in self.files],
-                f"fingerprint {self.spec.split}",
-                lambda: fingerprint_of_files(self.top, self.files, self.all_labels),
+                self._purpose(),
+                lambda: fingerprint_of_files(self.top, self.files, self.all_labels, self._known_as()),
             )
         except OSError as fault:
             raise SourceError(f"{fault.filename} cannot be read: {fault.strerror}. {MEND}") from None
+
+    def _purpose(self) -> str:
+        """What is remembered of these files; labels from a list beside them may change while the files do not."""
+        if self.class_ids is None:
+            return f"fingerprint {self.spec.split}"
+        return f"fingerprint {self.spec.split} {zlib.crc32(self.all_labels.tobytes())} {' '.join(self.class_ids)}"
+
+    def _known_as(self) -> tuple[str, ...]:
+        """The name by which each file counts: its path, or the id of its class and its own name."""
+        if self.class_ids is None:
+            return self.files
+        ids = [self.class_ids[label] for label in self.all_labels.tolist()]
+        return tuple(f"{of}/{file.rpartition('/')[2]}" for of, file in zip(ids, self.files, strict=True))
 
 
 def _split_folder(spec: SourceSpec, split: str) -> Path:
@@ -153,39 +181,7 @@ def _split_folder(spec: SourceSpec, split: str) -> Path:
     return next((folder for folder in candidates if folder.is_dir()), top)
 
 
-def _class_names(top: Path) -> tuple[str, ...]:
-    try:
-        names = tuple(sorted(entry.name for entry in os.scandir(top) if entry.is_dir() and entry.name[0] != "."))
-    except OSError as fault:
-        _refuse_listing(fault)
-    if not names:
-        raise SourceError(
-            f"{top} has no folders; expected one folder of images per class, such as {top / 'cat' / '1.jpg'}."
-        )
-    return names
-
-
-def _image_files(top: Path, name: str) -> list[str]:
-    """The images below the folder of one class, sorted, relative to `top`; an absent folder has none."""
-    found: list[str] = []
-    if (top / name).is_dir():
-        for parent, _, entries in os.walk(top / name, followlinks=True, onerror=_refuse_listing):
-            below = os.path.relpath(parent, top).replace(os.sep, "/")
-            found += [f"{below}/{entry}" for entry in entries if os.path.splitext(entry)[1].lower() in SUFFIXES]
-    return sorted(found)
-
-
-def _refuse_listing(fault: OSError) -> NoReturn:
-    raise SourceError(f"{fault.filename} cannot be listed: {fault.strerror}. Allow reading it, or remove it.") from None
-
-
-def _check_names(top: Path, files: Sequence[str]) -> None:
-    strange = next((file for file in files if file.encode(errors="replace").decode() != file), None)
-    if strange is not None:
-        raise SourceError(f"{top}: the name {strange!r} is not UTF-8. Rename the file or its folder.")
-
-
-def _without(skipped: Sequence[str], found: list[list[str]]) -> list[list[str]]:
+def _without(skipped: Sequence[str], found: tuple[list[str], ...]) -> tuple[list[str], ...]:
     """The files of each class that are not `skipped`."""
     left_out = set(skipped)
-    return [[file for file in files if file not in left_out] for files in found] if left_out else found
+    return tuple([file for file in files if file not in left_out] for files in found) if left_out else found

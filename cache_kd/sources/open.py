@@ -4,12 +4,13 @@ from pathlib import Path
 
 from cache_kd.errors import ConfigError, SourceError, did_you_mean
 from cache_kd.outside import is_outside
-from cache_kd.progress import Progress
+from cache_kd.progress import Progress, Silent
+from cache_kd.sources.preset import PRESETS, ListSplit, Preset, preset_named, preset_of
 from cache_kd.sources.source import SPLITS, Source, SourceSpec
 
 FORMS = (
     "Expected one of: an HDF5 file (.h5, .hdf5) with groups train and test; a folder DIR/train/CLASS/*.jpg; "
-    "a torchvision data set such as CIFAR100, with its root; or package.module:function."
+    "a data set such as cifar-100 (kdcache data) or torchvision's SVHN, with --root; or package.module:function."
 )
 
 
@@ -43,6 +44,9 @@ def open_source(spec: SourceSpec, progress: Progress | None = None) -> Source:
         from cache_kd.sources.hdf5 import open_hdf5
 
         return open_hdf5(spec)
+    preset = preset_of(spec)
+    if preset and preset.listing:
+        return _open_listed(preset, preset.listing, spec, progress or Silent())
     if is_tree(spec):
         from cache_kd.sources.folder import open_folder
 
@@ -69,22 +73,48 @@ def splits(spec: SourceSpec) -> tuple[str, ...]:
         from cache_kd.sources.function import function_splits
 
         return function_splits(spec)
+    if preset_of(spec):
+        return SPLITS
     if is_tree(spec):
         from cache_kd.sources.folder import folder_splits
 
         return folder_splits(spec)
     from cache_kd.sources.torchvision_set import ARRAY_SETS, known_set
 
+    preset = preset_named(spec.data)
+    if preset:
+        raise SourceError(
+            f"{preset.title} needs --root, the folder that holds it; kdcache data {preset.name} says more."
+        )
     if known_set(spec.data):
         return SPLITS
     found = "is a file" if Path(spec.data).exists() else "does not exist as a file or folder"
-    raise SourceError(f"--data {spec.data} {found}. {FORMS} Data sets: {did_you_mean(spec.data, ARRAY_SETS)}")
+    known = (*(preset.name for preset in PRESETS), *ARRAY_SETS)
+    raise SourceError(f"--data {spec.data} {found}. {FORMS} Data sets: {did_you_mean(spec.data, known)}")
 
 
 def is_tree(spec: SourceSpec) -> bool:
     """Whether the images are files in folders, which are decoded."""
-    # with a root it is a torchvision name, even where a folder happens to be called CIFAR10
-    return spec.root is None and Path(spec.data).is_dir()
+    if spec.root is None:
+        return Path(spec.data).is_dir()
+    # with a root it is the name of a data set, even where a folder happens to be called CIFAR10
+    preset = preset_of(spec)
+    return preset is not None and preset.listing is not None
+
+
+def _open_listed(preset: Preset, listing: ListSplit, spec: SourceSpec, progress: Progress) -> Source:
+    """The image files of a preset; says so where there are fewer or more than it has."""
+    from cache_kd.sources.folder import open_listing
+
+    assert spec.root is not None
+    source = open_listing(spec, listing(preset.place(spec.root), spec.split), progress)
+    found, expected = len(source) + len(source.spec.skipped or ()), preset.images[spec.split]
+    if found != expected:
+        progress.say(
+            f"{preset.title}: {found:,} {spec.split} images are there, {expected:,} are expected. "
+            f"kdcache data {preset.name} --root {spec.root} says what is missing."
+        )
+    return source
 
 
 def _is_hdf5(spec: SourceSpec) -> bool:

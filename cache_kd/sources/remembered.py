@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 Files = Sequence[str | Path]
@@ -12,6 +13,11 @@ Files = Sequence[str | Path]
 # a file that was written less than this before it was read may change again within one tick of the clock
 # of its file system, and keep its times; such files are read anew the next time, as git does with its index
 SETTLED_NS = 2_000_000_000
+
+# for network drives, where `stat` waits and releases the GIL meanwhile; on a local disk they neither gain nor lose:
+# 1.28 million files take 5.7 s
+THREADS = 8
+BLOCK = 4096  # files asked about in one go
 
 
 def remembered(files: Files, purpose: str, compute: Callable[[], str]) -> str:
@@ -40,18 +46,30 @@ def remembered(files: Files, purpose: str, compute: Callable[[], str]) -> str:
 
 def _stat_key(files: Files, purpose: str) -> tuple[str, int]:
     """A hash over what `stat` says of all files, and the newest of their times, in ns."""
-    table = hashlib.blake2b(f"2\0{purpose}\0".encode(), digest_size=16)
+    here = os.getcwd()
+    table = hashlib.blake2b(f"3\0{purpose}\0".encode(), digest_size=16)
     newest = 0
-    for file in files:
-        table.update(os.fsencode(os.path.abspath(file)))
-        try:
-            stat = os.stat(file)
-        except OSError as fault:  # `compute` meets it too, and knows what it means
-            table.update(f"\0{fault.errno}\0".encode())
-            continue
-        table.update(f"\0{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns}\0".encode())
-        newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
+    with ThreadPoolExecutor(THREADS) as pool:
+        blocks = (files[start : start + BLOCK] for start in range(0, len(files), BLOCK))
+        for lines, newest_of_block in pool.map(lambda block: _stat_block(here, block), blocks):
+            table.update(lines)
+            newest = max(newest, newest_of_block)
     return table.hexdigest(), newest
+
+
+def _stat_block(here: str, files: Files) -> tuple[bytes, int]:
+    """What `stat` says of some files, and the newest of their times."""
+    lines, newest = [], 0
+    for file in files:
+        place = os.fsencode(os.path.join(here, file))
+        try:
+            stat = os.stat(place)
+        except OSError as fault:  # `compute` meets it too, and knows what it means
+            lines.append(b"%s\0%d\0" % (place, fault.errno or 0))
+            continue
+        lines.append(b"%s\0%d %d %d\0" % (place, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+        newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
+    return b"".join(lines), newest
 
 
 def _cache_folder() -> Path:

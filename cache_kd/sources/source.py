@@ -36,8 +36,8 @@ class SourceSpec(Config):
     """Which labelled images.
 
     Attributes:
-        data: an HDF5 file, a folder of images, the name of a torchvision data set, or `package.module:function`.
-        root: the folder that holds a torchvision data set; nothing is downloaded.
+        data: an HDF5 file, a folder of images, the name of a data set, or `package.module:function`.
+        root: the folder that holds a data set of that name; nothing is downloaded.
         split: train or test.
         decode: how files become pixels; for a folder of images only, where None is the default.
         skipped: files that are left out of a folder of images, relative to the folder of the split; None where that is

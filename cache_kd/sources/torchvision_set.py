@@ -14,12 +14,12 @@ CHANNELS_FIRST = ("STL10", "SVHN")
 
 
 def known_set(name: str) -> str | None:
-    """The name as torchvision writes it, whatever the case, or None.
+    """The name as torchvision writes it, whatever the case and hyphens, or None.
 
-    >>> known_set("cifar100")
+    >>> known_set("cifar-100")
     'CIFAR100'
     """
-    return {known.lower(): known for known in ARRAY_SETS}.get(name.lower())
+    return {known.lower(): known for known in ARRAY_SETS}.get(name.lower().replace("-", ""))
 
 
 def open_torchvision_set(spec: SourceSpec) -> ArraySource:

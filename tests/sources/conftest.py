@@ -1,6 +1,7 @@
 """Small labelled images in every form that a source takes, and a cache folder of the tests' own."""
 
 import h5py
+import layouts
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,3 +74,34 @@ def module(tmp_path, monkeypatch):
         return name
 
     return write
+
+
+@pytest.fixture(scope="session")
+def named_root(tmp_path_factory):
+    """A function that makes a small copy of a data set of files, once; (root, images and labels, classes)."""
+    made = {}
+
+    def make(name):
+        if name not in made:
+            made[name] = _make(name, tmp_path_factory.mktemp("named"))
+        return made[name]
+
+    return make
+
+
+def _make(name, root):
+    if name.startswith("cinic-10"):
+        whole = {part: layouts.pictures(20, seed=seed) for seed, part in enumerate(("train", "valid", "test"))}
+        layouts.cinic10(root, whole)
+        train = (whole["train"], np.arange(20) // 2)
+        if name == "cinic-10+valid":  # by class, then by name: "train-…" comes before "valid-…"
+            both = [part.reshape(10, 2, 8, 8, 3) for part in (whole["train"], whole["valid"])]
+            train = (np.concatenate(both, axis=1).reshape(40, 8, 8, 3), np.arange(40) // 4)
+        return root, {"train": train, "test": (whole["test"], np.arange(20) // 2)}, 10
+    if name == "tiny-imagenet":
+        whole = {"train": layouts.pictures(200), "test": layouts.pictures(200, seed=1)}
+        layouts.tiny_imagenet(root, whole)
+        return root, {split: (images, np.arange(200)) for split, images in whole.items()}, 200
+    whole = {"train": layouts.pictures(1000), "test": layouts.pictures(30, seed=1)}
+    layouts.imagenet(root, whole)
+    return root, {split: (images, np.arange(len(images))) for split, images in whole.items()}, 1000

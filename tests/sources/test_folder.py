@@ -99,7 +99,7 @@ def test_names_are_kept_as_they_are(tree):
 def test_a_name_that_is_no_text_is_refused(tree):
     with open(os.fsencode(tree / "train" / "class_0") + b"/\xff.png", "w"):
         pass
-    with pytest.raises(SourceError, match=r"the name 'class_0/.udcff\.png' is not UTF-8\. Rename"):
+    with pytest.raises(SourceError, match=r"class_0: the name '.udcff\.png' is not UTF-8\. Rename"):
         _open(tree)
 
 

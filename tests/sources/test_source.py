@@ -1,47 +1,77 @@
 """The contract of every form of source, and what is said where there is none."""
 
 import gzip
+from dataclasses import dataclass
 
+import layouts
 import numpy as np
 import pytest
 
 from cache_kd.errors import ConfigError, SourceError
 from cache_kd.sources import Source, SourceSpec, hdf5, open_source, splits
 
-FORMS = ("hdf5", "hdf5 on disk", "tree", "function", "torchvision")
+FORMS = (
+    "hdf5", "hdf5 on disk", "tree", "function", "torchvision", "cifar-10", "cifar-100", "cinic-10", "cinic-10+valid",
+    "tiny-imagenet", "imagenet",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is opened, and what must come out: images and labels of each split."""
+
+    spec: SourceSpec
+    expected: dict
+    classes: int
 
 
 @pytest.fixture(params=FORMS)
-def spec(request, make_hdf5, tree, module, tmp_path, pictures, monkeypatch):
-    if request.param == "hdf5 on disk":
+def form(request, make_hdf5, tree, module, tmp_path, pictures, monkeypatch, named_root):
+    name = request.param
+    by_class = {split: _by_class(*pictures[split]) for split in pictures}
+    if name == "hdf5 on disk":
         monkeypatch.setattr(hdf5, "MEMORY_LIMIT", 0)
-    if request.param.startswith("hdf5"):
-        return SourceSpec(data=str(make_hdf5()))
-    if request.param == "tree":
-        return SourceSpec(data=str(tree))
-    if request.param == "function":
+    if name.startswith("hdf5"):
+        return Form(SourceSpec(data=str(make_hdf5())), pictures, 3)
+    if name == "tree":
+        return Form(SourceSpec(data=str(tree)), by_class, 3)
+    if name == "function":
         np.savez(tmp_path / "own.npz", **{f"{s}_{i}": part for s in pictures for i, part in enumerate(pictures[s])})
-        name = module(
+        function = module(
             "import numpy\ndef load(split):\n"
             "    whole = numpy.load('own.npz')\n    return whole[f'{split}_0'], whole[f'{split}_1']\n"
         )
-        return SourceSpec(data=f"{name}:load")
-    _write_idx(tmp_path / "root" / "MNIST" / "raw", pictures)
-    return SourceSpec(data="mnist", root=str(tmp_path / "root"))
+        return Form(SourceSpec(data=f"{function}:load"), pictures, 3)
+    root = tmp_path / "root"
+    if name == "torchvision":
+        _write_idx(root / "MNIST" / "raw", pictures)
+        grey = {split: (images[..., :1], labels) for split, (images, labels) in pictures.items()}
+        return Form(SourceSpec(data="mnist", root=str(root)), grey, 10)
+    if name.startswith("cifar"):
+        classes = int(name.partition("-")[2])
+        whole = {"train": layouts.pictures(2 * classes, 32), "test": layouts.pictures(classes, 32, seed=1)}
+        layouts.cifar(root, f"CIFAR{classes}", whole, monkeypatch)
+        expected = {split: (images, np.arange(len(images)) % classes) for split, images in whole.items()}
+        return Form(SourceSpec(data=name, root=str(root)), expected, classes)
+    root, expected, classes = named_root(name)
+    return Form(SourceSpec(data=name, root=str(root)), expected, classes)
 
 
-def test_it_gives_the_images_and_labels_that_were_put_in(spec, pictures):
+@pytest.fixture
+def spec(form):
+    return form.spec
+
+
+def test_it_gives_the_images_and_labels_that_were_put_in(form):
     for split in ("train", "test"):
-        source = open_source(spec.model_copy(update={"split": split}))
-        images, labels = pictures[split]
-        order = np.argsort(labels, kind="stable") if "tree" in spec.data else np.arange(len(labels))
-        expected = images[..., :1] if spec.root else images
+        source = open_source(form.spec.model_copy(update={"split": split}))
+        images, labels = form.expected[split]
         assert isinstance(source, Source)
         assert len(source) == len(images)
-        assert source.channels == expected.shape[3]
+        assert source.channels == images.shape[3]
         assert source.labels().dtype == np.int64
-        np.testing.assert_array_equal(source.labels(), labels[order])
-        np.testing.assert_array_equal(source.images(np.arange(len(source))), expected[order])
+        np.testing.assert_array_equal(source.labels(), labels)
+        np.testing.assert_array_equal(source.images(np.arange(len(source))), images)
 
 
 def test_samples_come_in_the_order_asked_for(spec):
@@ -50,11 +80,11 @@ def test_samples_come_in_the_order_asked_for(spec):
     np.testing.assert_array_equal(source.images(samples), whole[samples])
 
 
-def test_both_splits_are_there_and_share_the_classes(spec):
-    assert splits(spec) == ("train", "test")
-    train, test = open_source(spec), open_source(spec.model_copy(update={"split": "test"}))
+def test_both_splits_are_there_and_share_the_classes(form):
+    assert splits(form.spec) == ("train", "test")
+    train, test = open_source(form.spec), open_source(form.spec.model_copy(update={"split": "test"}))
     assert train.class_names == test.class_names
-    assert train.classes == len(train.class_names) == (10 if spec.root else 3)
+    assert train.classes == len(set(train.class_names)) == form.classes
 
 
 def test_the_fingerprint_is_stable_and_differs_between_splits(spec):
@@ -162,6 +192,11 @@ def test_a_function_that_is_not_there_is_named(module):
         open_source(SourceSpec(data=f"{module('x = 1')}:load"))
     with pytest.raises(ConfigError, match="does not import"):
         open_source(SourceSpec(data="no_such_module_here:load"))
+
+
+def _by_class(images, labels):
+    order = np.argsort(labels, kind="stable")
+    return images[order], labels[order]
 
 
 def _write_idx(folder, pictures):
