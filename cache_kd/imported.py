@@ -96,7 +96,7 @@ def imported_manifest(
             "normalise": make_normalise(config.normalise, channels=source.channels).model_dump(mode="json"),
             "precision": "float32",
         },
-        codec=make_codec(config.codec).to_json(),
+        codec=make_codec(config.codec).resolved(classes=source.classes, features=None).to_json(),
         alignment="unproven",
         knobs=knobs,
         environment=describe_environment(torch.device("cpu")),

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cache_kd import open_store
-from cache_kd.errors import KdCacheError, ModelError, StoreMismatch, UnprovenAlignment
+from cache_kd.errors import ConfigError, KdCacheError, ModelError, StoreMismatch, UnprovenAlignment
 from cache_kd.exchange.logits_file import read_logits
 from cache_kd.foreign import ForeignConfig, import_logits
 from cache_kd.store.reader import Reader
@@ -88,6 +88,18 @@ def test_one_view_of_plain_images_is_the_default(config, logits, tmp_path):
     manifest = Reader.open(tmp_path / "store").manifest
     assert manifest.parts["train"].views == 1
     assert manifest.recipe["name"] == "none"
+
+
+@pytest.mark.parametrize("codec", ["topk", "lowrank"])
+def test_codecs_that_depend_on_the_teacher_keep_them_too(config, codec, tmp_path):
+    assert import_logits(config(codec=codec)).written_rows == 1024
+    assert Reader.open(tmp_path / "store").manifest.fidelity is not None
+
+
+def test_a_codec_of_the_last_layer_is_refused_for_there_is_none(config, tmp_path):
+    with pytest.raises(ConfigError, match="feature"):
+        import_logits(config(codec="feature"))
+    assert not (tmp_path / "store").exists()
 
 
 def test_other_logits_are_another_store(config, logits, tmp_path):

@@ -1,5 +1,6 @@
 """FKD's soft labels become a store whose pictures are FKD's own crops, on which a student trains."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -24,7 +25,7 @@ from cache_kd.exchange.export import export_store
 from cache_kd.exchange.import_store import import_store
 from cache_kd.foreign_fkd import FkdConfig, import_fkd
 from cache_kd.merge import MergeConfig, merge
-from cache_kd.rendering import Renderer, Request
+from cache_kd.rendering import Request
 from cache_kd.repair import repair
 from cache_kd.sources.open import open_source
 from cache_kd.sources.source import SourceSpec
@@ -181,11 +182,11 @@ def test_a_student_trains_from_it(store, tmp_path):
     assert summary["pixels"]["kind"] == "exact"
 
 
-def test_workers_look_the_boxes_up_themselves(opened):
+def test_what_travels_to_workers_finds_the_boxes_there(opened):
     request = Request("train", np.array([40, 3, 3]), 2)
-    with Renderer(opened.rendering, workers=1) as renderer:
-        (rendered,) = renderer.views([request])
-    assert torch.equal(rendered.pixels, opened.rendering(request).pixels)
+    sent = pickle.dumps(opened.rendering)
+    assert len(sent) < 20_000
+    assert torch.equal(pickle.loads(sent)(request).pixels, opened.rendering(request).pixels)
 
 
 def test_boxes_travel_with_an_export_and_with_a_mean(config, store, tmp_path):
