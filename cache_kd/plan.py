@@ -27,6 +27,7 @@ from cache_kd.rendering import RenderOn, open_renderer
 from cache_kd.selftest import check_replays
 from cache_kd.sources.open import open_source, splits
 from cache_kd.sources.source import Decoding, Source, SourceSpec
+from cache_kd.sources.usual import settled_recipe, usual_normalise
 from cache_kd.store.codec import Codec
 from cache_kd.store.fidelity import TEMPERATURES
 from cache_kd.views import make_recipe
@@ -43,7 +44,7 @@ class PlanConfig(Config):
     checkpoint: Path
     root: str | None = None
     decode: Decoding | None = None
-    recipe: str | dict[str, Any] = "cifar"
+    recipe: str | dict[str, Any] | None = None
     views: Annotated[int, Field(ge=1)] = 4
     seed: Annotated[int, Field(ge=0)] = 0
     batch_size: Annotated[int, Field(ge=1)] = 256
@@ -124,8 +125,10 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
     progress = progress or Silent()
     if config.out is not None:
         check_place(config.out)
-    recipe, device = make_recipe(config.recipe), resolve_device(config.device)
-    source, test_samples = _open(config, progress)
+    spec = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
+    words = settled_recipe(config.recipe, spec, progress)
+    recipe, device = make_recipe(words), resolve_device(config.device)
+    source, test_samples = _open(spec, progress)
     codecs = chosen(config.codecs, classes=source.classes)
     mixed = recipe.pairs(config.seed, len(source), 0) is not None
     methods = _methods(config.methods, mixed=mixed, classes=source.classes)
@@ -137,6 +140,8 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
         device=device,
         precision=config.precision,
         normalise=config.normalise,
+        usual=usual_normalise(spec),
+        progress=progress,
     )
     check_replays(recipe, source, config.seed)
     size = min(config.pilot, config.views * len(source))
@@ -174,7 +179,7 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
             students=config.students,
             epochs=config.epochs,
         ),
-        command=None if best is None else _command(config, best),
+        command=None if best is None else _command(config, words, best),
         environment=describe_environment(device),
     )
     if config.out is not None:
@@ -182,9 +187,8 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
     return result
 
 
-def _open(config: PlanConfig, progress: Progress) -> tuple[Source, int]:
+def _open(spec: SourceSpec, progress: Progress) -> tuple[Source, int]:
     """The training images, and how many test images there are."""
-    spec = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
     source = open_source(spec, progress)
     if "test" not in splits(spec):
         return source, 0
@@ -235,11 +239,11 @@ def _prices(
     return sorted(prices, key=lambda each: each.size.total), refused
 
 
-def _command(config: PlanConfig, taken: Price) -> str:
+def _command(config: PlanConfig, recipe: str | Mapping[str, Any], taken: Price) -> str:
     """The dump that follows: recipe and views, which decide most, and what else of the dump's knobs was set."""
     own = {"budget_bytes", "max_kl", "at_tau", "methods", "codecs", "students", "epochs", "pilot", "out"}
     knobs = config.model_dump(mode="json", exclude_defaults=True, exclude=own)
-    knobs |= {"recipe": config.recipe, "views": config.views}
+    knobs |= {"recipe": recipe, "views": config.views}
     return dump_command(knobs, taken.option, store=f"{config.teacher} {taken.codec}")
 
 

@@ -46,7 +46,7 @@ class Bytes(click.ParamType):
 @click.option("--teacher", default=None, help="As for kdcache dump.")
 @checkpoint_option
 @normalise_option
-@click.option("--recipe", default=None, help="As for kdcache dump.  [default: cifar]")
+@click.option("--recipe", default=None, help="As for kdcache dump.")
 @click.option("--views", type=click.IntRange(min=1), default=None, help="Augmented views per image.  [default: 4]")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
 @click.option("--budget-bytes", type=Bytes(), default=None, help="For the whole store, such as 5GB: take the truest.")

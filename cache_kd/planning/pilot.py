@@ -10,12 +10,13 @@ import torch
 
 from cache_kd.errors import ConfigError, ModelError
 from cache_kd.keyed.row_order import samples_at
+from cache_kd.models.features import Penultimate
 from cache_kd.models.teacher import Teacher
 from cache_kd.planning.estimate import Speed
 from cache_kd.progress import Advance
 from cache_kd.rendering import Rendered, Renderer, Request
-from cache_kd.store.codec import Answers
-from cache_kd.types import Logits, Samples
+from cache_kd.store.codec import Answers, LastLayer
+from cache_kd.types import Features, Logits, Samples, ViewTensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +67,15 @@ def run_pilot(
     views = min(views, -(-size // len(samples)))
     labels = torch.from_numpy(source.labels())
     halves = [list(_requests(half, views, batch_size)) for half in np.array_split(samples, 2)]
+    watched = _last_layer(teacher, renderer.rendering(halves[0][0]).pixels[:2])
     in_turns = (renderer.rendering(request) for request in halves[0])
-    fitting = _ask(teacher, halves[0], in_turns, source.classes, advance)
+    fitting = _ask(teacher, watched, halves[0], in_turns, source.classes, advance)
     ahead = renderer.ahead(renderer.views(halves[1]))
-    measuring = _ask(teacher, halves[1], ahead, source.classes, advance)
+    measuring = _ask(teacher, watched, halves[1], ahead, source.classes, advance)
     return Pilot(
-        fitting=Answers(fitting.logits, labels[_samples(halves[0])]),
-        measuring=Answers(measuring.logits, labels[_samples(halves[1])]),
-        features=None,
+        fitting=Answers(fitting.logits, labels[_samples(halves[0])], fitting.last_layer),
+        measuring=Answers(measuring.logits, labels[_samples(halves[1])], measuring.last_layer),
+        features=watched.size if watched else None,
         view_bytes=fitting.view_bytes,
         speed=Speed(
             render=fitting.waited,
@@ -94,20 +96,35 @@ def _samples(requests: Iterable[Request]) -> Samples:
     return np.concatenate([request.samples for request in requests])
 
 
+def _last_layer(teacher: Teacher, pixels: ViewTensor) -> Penultimate | None:
+    """What shows the teacher's last layer; None where it is not a linear one, as some codecs want."""
+    try:
+        return teacher.penultimate(pixels)
+    except ModelError:
+        return None
+
+
 class _Asked(NamedTuple):
     """What came of one half; seconds are for a view."""
 
     logits: Logits
+    last_layer: LastLayer | None
     waited: float  # for its pixels
     asked: float  # the teacher
     view_bytes: int
 
 
 def _ask(
-    teacher: Teacher, requests: Sequence[Request], rendered: Iterable[Rendered], classes: int, advance: Advance
+    teacher: Teacher,
+    watched: Penultimate | None,
+    requests: Sequence[Request],
+    rendered: Iterable[Rendered],
+    classes: int,
+    advance: Advance,
 ) -> _Asked:
     """The teacher's answers to all `requests`, whose pictures are `rendered`."""
     logits: list[Logits] = []
+    features: list[Features] = []
     marks: list[tuple[float, float, int]] = []  # seconds waited, seconds asked, views; of each batch
     began = time.perf_counter()
     for request, batch in zip(requests, rendered, strict=True):
@@ -115,12 +132,15 @@ def _ask(
         logits.append(teacher.logits(batch.pixels).cpu())  # the copy waits for the device
         done = time.perf_counter()
         _check(logits[-1], request, classes)
+        if watched:
+            features.append(watched.features.float().cpu())
         marks.append((ready - began, done - ready, len(batch.pixels)))
         advance(len(batch.pixels))
         view_bytes = batch.pixels[0].numel()
         began = time.perf_counter()
     waited, asked, count = (sum(each) for each in zip(*(marks[1:] or marks), strict=True))
-    return _Asked(torch.cat(logits), waited / count, asked / count, view_bytes)
+    last_layer = LastLayer(torch.cat(features), watched.weight.cpu(), watched.bias.cpu()) if watched else None
+    return _Asked(torch.cat(logits), last_layer, waited / count, asked / count, view_bytes)
 
 
 def _check(logits: Logits, request: Request, classes: int) -> None:

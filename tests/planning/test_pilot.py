@@ -1,5 +1,7 @@
 """A pilot asks the teacher what a dump would ask it, each view once, and keeps its halves apart."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -49,6 +51,19 @@ def test_a_small_data_set_is_asked_in_more_views_and_no_sample_is_in_both_halves
     assert _pilot(small, small_teacher, size=60, views=1)[1] == 20
 
 
+def test_the_last_layer_is_the_one_that_made_the_logits(pilot):
+    for half in (pilot.fitting, pilot.measuring):
+        features, weight, bias = half.last_layer
+        assert features.shape == (len(half.logits), pilot.features)
+        torch.testing.assert_close(features @ weight.T + bias, half.logits, rtol=1e-5, atol=1e-5)
+
+
+def test_a_teacher_that_does_not_end_in_a_linear_layer_shows_none(images, small_teacher):
+    found, _ = _pilot(images, replace(small_teacher, model=_Halved(small_teacher.model)))
+    assert found.features is None
+    assert found.measuring.last_layer is None
+
+
 def test_speed_is_of_a_view_and_a_dump_is_no_faster_than_its_teacher(pilot):
     speed = pilot.speed
     assert 0 < speed.render < 0.1
@@ -57,10 +72,8 @@ def test_speed_is_of_a_view_and_a_dump_is_no_faster_than_its_teacher(pilot):
 
 
 def test_a_teacher_that_gives_nan_is_refused_by_sample(images, small_teacher):
-    with torch.no_grad():
-        broken = type(small_teacher)(**{**vars(small_teacher), "model": _Broken()})
     with pytest.raises(ModelError, match=r"gives nan for train sample \d+, view 0"):
-        _pilot(images, broken)
+        _pilot(images, replace(small_teacher, model=_Broken()))
 
 
 def test_one_image_has_no_two_halves(images, small_teacher, tmp_path):
@@ -69,6 +82,15 @@ def test_one_image_has_no_two_halves(images, small_teacher, tmp_path):
         file.attrs["classes"] = whole.attrs["classes"]
     with pytest.raises(ConfigError, match="the data has only one"):
         _pilot(tmp_path / "one.h5", small_teacher)
+
+
+class _Halved(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return self.model(images) / 2
 
 
 class _Broken(torch.nn.Module):
