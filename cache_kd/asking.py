@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from cache_kd.errors import ModelError
+from cache_kd.models.features import Penultimate
 from cache_kd.models.teacher import Teacher
 from cache_kd.progress import Advance
-from cache_kd.rendering import Rendered, Renderer, Request
+from cache_kd.rendering import Rendered, Renderer, Rendering, Request
+from cache_kd.store.codec import Codec, LastLayer, make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
 from cache_kd.types import Digests, Logits
@@ -22,6 +24,7 @@ class TaughtShard(NamedTuple):
     shard: Shard
     logits: Logits
     digests: Digests
+    last_layer: LastLayer | None  # of the teacher, where the codec of the store reads it
 
 
 def ask(
@@ -49,11 +52,40 @@ def ask(
         ModelError: the teacher gives another number of logits, NaN or infinity.
         KdCacheError: a picture cannot be read or rendered.
     """
+    watched = watch_last_layer(teacher, make_codec(manifest.codec), renderer.rendering)
     rendered = rendered_shards(renderer, manifest, shards, batch_size)
     for shard in shards:
-        logits, digests = _shard(shard, rendered, teacher, advance)
-        _check_logits(logits, shard, manifest)
-        yield TaughtShard(shard, logits, digests)
+        taught = _shard(shard, rendered, teacher, watched, advance)
+        _check_logits(taught.logits, shard, manifest)
+        yield taught
+
+
+def resolved_codec(codec: Codec, teacher: Teacher, rendering: Rendering) -> Codec:
+    """`codec` with the fields filled in that depend on this teacher.
+
+    Raises:
+        ModelError: it reads the last layer, and the teacher's logits are not those of a linear one.
+        ConfigError: it cannot keep such a teacher.
+    """
+    watched = watch_last_layer(teacher, codec, rendering)
+    classes = rendering.sources["train"].classes
+    return codec.resolved(classes=classes, features=watched.size if watched else None)
+
+
+def watch_last_layer(teacher: Teacher, codec: Codec, rendering: Rendering) -> Penultimate | None:
+    """What shows the last layer of `teacher` for the latest pictures; None where `codec` does not read it.
+
+    Raises:
+        ModelError: it reads it, and the teacher's logits are not those of a linear layer.
+    """
+    if not codec.reads_last_layer:
+        return None
+    return teacher.penultimate(rendering(Request("train", np.arange(2), 0)).pixels)
+
+
+def last_layer_of(watched: Penultimate | None) -> LastLayer | None:
+    """The last layer as the latest pictures left it."""
+    return LastLayer(watched.features.float(), watched.weight, watched.bias) if watched else None
 
 
 def rendered_shards(
@@ -68,19 +100,25 @@ def rendered_shards(
     return renderer.ahead(renderer.views(requests))
 
 
-def _shard(shard: Shard, rendered: Iterator[Rendered], teacher: Teacher, advance: Advance) -> tuple[Tensor, Digests]:
-    """The logits and pixel digests of one shard, from the next of the `rendered` batches."""
+def _shard(
+    shard: Shard, rendered: Iterator[Rendered], teacher: Teacher, watched: Penultimate | None, advance: Advance
+) -> TaughtShard:
+    """One shard, from the next of the `rendered` batches."""
     logits: list[Tensor] = []
+    layers: list[LastLayer] = []
     pixel_digests: list[Digests] = []
     done = 0
     while done < shard.rows:
         batch = next(rendered)
         assert batch.digests is not None
         logits.append(teacher.logits(batch.pixels))
+        if layer := last_layer_of(watched):
+            layers.append(layer)
         pixel_digests.append(batch.digests)
         done += len(batch.pixels)
         advance(len(batch.pixels))
-    return torch.cat(logits), np.concatenate(pixel_digests)
+    whole = layers[0]._replace(features=torch.cat([layer.features for layer in layers])) if layers else None
+    return TaughtShard(shard, torch.cat(logits), np.concatenate(pixel_digests), whole)
 
 
 def _check_logits(logits: Tensor, shard: Shard, manifest: Manifest) -> None:

@@ -6,20 +6,20 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from cache_kd.asking import ask
+from cache_kd.asking import ask, resolved_codec
 from cache_kd.config import Config
 from cache_kd.device import DeviceName, Precision, describe_environment, resolve_device
 from cache_kd.files import lasting_place
 from cache_kd.models.teacher import Teacher, load_teacher
 from cache_kd.outside import is_outside
 from cache_kd.progress import Progress, Silent
-from cache_kd.rendering import RenderOn, open_renderer
+from cache_kd.rendering import Rendering, RenderOn, open_renderer
 from cache_kd.selftest import check_replays
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, Source, SourceSpec
 from cache_kd.sources.usual import settled_recipe, usual_normalise
 from cache_kd.store.catalog import bytes_on_disk, place_for
-from cache_kd.store.codec import make_codec
+from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
 from cache_kd.store.reader import Reader
@@ -105,7 +105,9 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
         usual=usual_normalise(parts["train"]),
         progress=progress,
     )
-    manifest = _manifest(config, sources, recipe, teacher)
+    rendering = Rendering(sources=sources, recipe=recipe, seed=config.seed)
+    codec = resolved_codec(make_codec(config.codec), teacher, rendering)
+    manifest = _manifest(config, sources, recipe, teacher, codec)
     place = config.store or place_for(config.catalog or Path(), manifest)
     renderer = open_renderer(
         sources, recipe, seed=config.seed, workers=config.workers, render=config.render, device=device
@@ -152,7 +154,9 @@ def _parts(config: DumpConfig) -> dict[str, SourceSpec]:
     return both if "test" in splits(train) else {"train": train}
 
 
-def _manifest(config: DumpConfig, sources: dict[str, Source], recipe: Recipe, teacher: Teacher) -> Manifest:
+def _manifest(
+    config: DumpConfig, sources: dict[str, Source], recipe: Recipe, teacher: Teacher, codec: Codec
+) -> Manifest:
     train = sources["train"]
     return new_manifest(
         samples={part: len(source) for part, source in sources.items()},
@@ -175,7 +179,7 @@ def _manifest(config: DumpConfig, sources: dict[str, Source], recipe: Recipe, te
             "normalise": teacher.normalise.model_dump(mode="json"),
             "precision": teacher.precision,
         },
-        codec=make_codec(config.codec).to_json(),
+        codec=codec.to_json(),
         environment={**describe_environment(teacher.device), "batch_size": str(config.batch_size)},
     )
 

@@ -1,13 +1,14 @@
 """How truly a method learns from stored logits: the angle between the gradients that stored and exact ones give."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch.nn.functional import cosine_similarity
 
 from cache_kd.distill import Method, per_sample_loss
 from cache_kd.errors import ConfigError, StoreMismatch
+from cache_kd.progress import Progress
 from cache_kd.store.reader import Reader
 from cache_kd.types import Labels, Logits, Pull
 
@@ -65,44 +66,51 @@ def stored_cosines(reader: Reader, methods: Mapping[str, Method]) -> dict[str, f
         StoreIncomplete: the exact rows are not written yet.
         StoreDamaged: they are not the ones that were written.
     """
+    manifest = reader.manifest
     exact = torch.from_numpy(reader.exact()[:MEASURED_ROWS])
     if not len(exact):
         return {}
-    samples = reader.manifest.row_order("train").sample_of_row[: len(exact)]
-    stored = torch.from_numpy(reader.view("train", 0).rows(samples))
-    labels = torch.from_numpy(reader.labels("train")[samples])
-    return {name: gradient_cosine(method, exact, stored, labels) for name, method in methods.items()}
+    encoded, _ = reader.shard(manifest.parts["train"].layout.shards_of("train", 0)[0])
+    first = {name: array[: len(exact)] for name, array in encoded.items()}
+    stored = torch.from_numpy(reader.codec.decode(first, manifest.classes))
+    labels = reader.labels("train")[manifest.row_order("train").sample_of_row[: len(exact)]]
+    return {name: gradient_cosine(method, exact, stored, torch.from_numpy(labels)) for name, method in methods.items()}
 
 
-def demand_faithful(readers: Sequence[Reader], methods: Mapping[str, Method], least: float) -> dict[str, float]:
-    """The lowest cosine of `methods` on each store, by its id; lossless stores are left out.
+def demand_faithful(
+    readers: Iterable[Reader], label: str, methods: Iterable[Method], *, least: float, progress: Progress
+) -> dict[str, float]:
+    """The lowest cosine of `methods` on each store, by its id; it is announced. Lossless stores are left out.
 
     Args:
         readers: of the stores.
-        methods: what the student learns by, at several times of a training perhaps.
-        least: below which a store is refused.
+        label: what the methods are called together.
+        methods: what a student learns by, at several times of a training perhaps.
+        least: the lowest cosine that a store may have.
+        progress: who is told.
 
     Raises:
-        StoreMismatch: a store has lost what the method reads.
+        StoreMismatch: a store has lost what a method reads.
     """
+    moments = {str(number): method for number, method in enumerate(methods)}
     lowest = {}
     for reader in readers:
-        cosines = stored_cosines(reader, methods)
-        if not cosines:
+        cosine = min(stored_cosines(reader, moments).values(), default=None)
+        if cosine is None:
             continue
-        name = min(cosines, key=lambda each: cosines[each])
-        if not cosines[name] >= least:
-            raise StoreMismatch(_lost(reader, name, cosines[name], least))
-        lowest[reader.manifest.store_id] = cosines[name]
+        if not cosine >= least:  # of a gradient that is no number neither
+            raise StoreMismatch(_lost(reader, label, cosine, least))
+        progress.say(f"{label} from {reader.path}: its gradient has a cosine of {cosine:.4f} with the exact one")
+        lowest[reader.manifest.store_id] = cosine
     return lowest
 
 
-def _lost(reader: Reader, method: str, cosine: float, least: float) -> str:
-    codec = reader.manifest.codec["name"]
+def _lost(reader: Reader, label: str, cosine: float, least: float) -> str:
     return (
-        f"{method} cannot learn from {reader.path}: its codec {codec} turns the gradient to a cosine of {cosine:.3f} "
-        f"with the exact one, measured on its exact rows; {least:g} is the least. Dump with --codec uint8 or float16 "
-        f"to another --store, train another method, or accept it with --set min_gradient_cosine={max(cosine, 0):.2f}."
+        f"{label} cannot learn from {reader.path}: the codec {reader.manifest.codec['name']} turns its gradient to a "
+        f"cosine of {cosine:.3f} with the exact one, measured on rows that are stored exactly; {least:g} is the least. "
+        "Dump with --codec uint8 or float16 to another --store, take another method, or accept it with "
+        f"--set min_gradient_cosine={math.floor(100 * cosine) / 100}."
     )
 
 

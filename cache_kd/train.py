@@ -35,6 +35,7 @@ from cache_kd.train_config import Optimiser as Optimiser
 from cache_kd.train_config import Teachers as Teachers
 from cache_kd.train_config import TrainConfig as TrainConfig
 from cache_kd.train_config import resumed_config as resumed_config
+from cache_kd.train_faithful import demand_faithful_stores
 from cache_kd.train_words import about, announcement, epoch_line, summary
 from cache_kd.types import AnyViews, LabelArray, LogitArray, Logits
 from cache_kd.view_schedule import views_of
@@ -58,6 +59,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
     device = resolve_device(config.device)
     material = _material(config, device, progress)
     teachers = _live_teachers(config, material, device)
+    cosines = demand_faithful_stores(config, material, progress)
     with material.renderer, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
         student = build_model(config.student, classes=material.source.classes, channels=material.source.channels)
@@ -83,7 +85,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
             run.log(epoch=epoch + 1, seconds=seconds, waiting=waited / seconds, peak_bytes=peak, **line)
             run.save(student, objective.learned, optimiser, epoch=epoch + 1, about=about(config, material))
             progress.say(epoch_line(epoch + 1, config.epochs, seconds, figures))
-    result = summary(config, material, student, run, device)
+    result = {**summary(config, material, student, run, device), "gradient_cosine": cosines}
     run.finish(result)
     return result
 

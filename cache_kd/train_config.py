@@ -9,6 +9,7 @@ from cache_kd.composition import Composition
 from cache_kd.config import Config, build
 from cache_kd.device import DeviceName, Precision
 from cache_kd.distill.fold import Fold
+from cache_kd.faithfulness import LEAST_COSINE
 from cache_kd.order import OrderConfig
 from cache_kd.proof import Check
 from cache_kd.rendering import RenderOn
@@ -72,6 +73,7 @@ class TrainConfig(Composition):
     device: DeviceName = "auto"
     precision: Precision = "float32"
     check: Check = "sample"
+    min_gradient_cosine: Annotated[float, Field(ge=-1, le=1)] = LEAST_COSINE  # of stored with exact logits
     order: OrderConfig = OrderConfig()
     views: Annotated[int, Field(ge=1)] | None = None  # of each sample, the store's first ones; None: all of them
     view_schedule: ViewSchedule = "cycle"

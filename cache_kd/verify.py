@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from cache_kd.asking import last_layer_of, watch_last_layer
 from cache_kd.device import DeviceName, Precision, resolve_device
 from cache_kd.keyed.philox import words
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request
-from cache_kd.store.codec import Answers, make_codec
+from cache_kd.store.codec import Answers
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.witness import witness_views
@@ -92,19 +93,23 @@ def verify(
     )
     rendering = Rendering(sources=sources, recipe=recipe, seed=manifest.seed)
     witnesses = compare(reader, rendering, witness_views(manifest), teacher_on=teacher.device)
+    watched = watch_last_layer(teacher, reader.codec, rendering)
     outcomes: list[_Row] = []
     with progress.task("verify", rows, "rows") as advance:
         for part, view, samples in _picked(manifest, rows, seed):
             pixels, found = rendering(Request(part, samples, view, digested=True))
-            again = teacher.logits(pixels).cpu()
+            again = teacher.logits(pixels)
+            labels = torch.from_numpy(reader.labels(part)[samples]).to(again.device)
+            allowed = torch.from_numpy(reader.codec.error_bounds(Answers(again, labels, last_layer_of(watched))))
+            again = again.cpu()
             stored = torch.from_numpy(reader.view(part, view).rows(samples))
-            allowed = torch.from_numpy(make_codec(manifest.codec).error_bound(Answers(again)))
-            allowed = allowed + RERUN_TOLERANCE[teacher.precision] * again.abs().amax(1)
-            difference = (stored - again).abs().amax(1)
+            allowed = allowed + RERUN_TOLERANCE[teacher.precision] * again.abs().amax(1, keepdim=True)
+            difference = (stored - again).abs()
+            excesses = (difference - allowed).amax(1)
             same = found == reader.digests(part, view)[samples]
             for row, sample in enumerate(samples):
-                excess = float(difference[row] - allowed[row])
-                outcomes.append(_Row(excess, float(difference[row]), bool(same[row]), (part, int(sample), view)))
+                excess, off = float(excesses[row]), float(difference[row].amax())
+                outcomes.append(_Row(excess, off, bool(same[row]), (part, int(sample), view)))
             advance(len(samples))
     worst = max(outcomes, key=lambda outcome: outcome.excess)
     return Verification(

@@ -23,7 +23,7 @@ FLOORS = (
     {"opened", "imported", "inspection", "objective", "writing"},
     {"siblings"},
     {"material", "train_config"},
-    {"train_words"},
+    {"train_faithful", "train_words"},
     {"dump", "foreign", "foreign_fkd", "look", "lookup", "merge", "plan", "repair", "sheet", "train", "verify"},
     {"comparison", "demo"},
     {"compare"},

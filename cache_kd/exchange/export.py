@@ -37,7 +37,9 @@ from cache_kd.store.arrays import (
 )
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import seal
+from cache_kd.store.parameters import read_parameters
 from cache_kd.store.reader import Reader
+from cache_kd.store.record import PARAMETERS_FILE
 from cache_kd.store.witness import witness_views
 
 Compression = Literal["gzip", "lzf", "none"]
@@ -104,6 +106,8 @@ def export_store(
         if knobs := knob_array(manifest):
             for view in range(manifest.parts["train"].views):
                 _put(file, knobs, (view, 0, 0), view, reader.knobs(view))
+        if (parameters := read_parameters(path, manifest)) is not None:
+            _put_whole(file, PARAMETERS_FILE, np.frombuffer(parameters, dtype=np.uint8))
         for view in witness_views(manifest):
             _put_witnesses(file, view, reader.witnesses(view), compression)
         with progress.task("export", rows, "rows") as advance:
@@ -153,9 +157,13 @@ def _put(file: h5py.File, array: StoredArray, index: tuple[int, ...], place: Any
 
 
 def _put_witnesses(file: h5py.File, view: int, rows: NDArray[np.uint8], compression: Compression) -> None:
-    name = witness_name(view)
-    file.create_dataset(name, data=rows, chunks=(1, *rows.shape[1:]), **_filters(compression))
-    file.create_dataset(f"{SUMS}/{name}", data=np.array(content_sum(rows), SUM_TYPE))
+    _put_whole(file, witness_name(view), rows, chunks=(1, *rows.shape[1:]), **_filters(compression))
+
+
+def _put_whole(file: h5py.File, name: str, numbers: NDArray[np.uint8], **layout: Any) -> None:
+    """What the store keeps in one file of its own, beside its arrays."""
+    file.create_dataset(name, data=numbers, **layout)
+    file.create_dataset(f"{SUMS}/{name}", data=np.array(content_sum(numbers), SUM_TYPE))
 
 
 def _filters(compression: Compression) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Everything has the name that it has in the store: `logits/dense`, `view_digest`, `labels`, `test/labels`, `witness/0`.
 Below `sha256` stands, under the same name, the sha256 of each object that the store keeps in a file of its own, at
-that object's place in the grid; below `manifest` the manifest as JSON text.
+that object's place in the grid; below `manifest` the manifest as JSON text. `codec.safetensors` is, byte for byte, the
+file with the parameters of a codec that has some.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from cache_kd.errors import ConfigError, StoreDamaged, StoreError
 from cache_kd.store.arrays import StoredArray, arrays_of
 from cache_kd.store.codec import make_codec
 from cache_kd.store.manifest import Manifest, unseal
+from cache_kd.store.record import PARAMETERS_FILE, parameter_piece
 from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
 from cache_kd.store.witness import witness_rows, witness_views
 
@@ -89,6 +91,16 @@ class ExportedStore:
         """
         return self._checked(witness_name(view), (), ())
 
+    def parameters(self) -> bytes | None:
+        """The file with the parameters of the codec; None of a codec that has none.
+
+        Raises:
+            StoreDamaged: they are not what was exported.
+        """
+        if parameter_piece(self.manifest) is None:
+            return None
+        return self._checked(PARAMETERS_FILE, (), ...).tobytes()
+
     def _checked(self, name: str, index: tuple[int, ...], place: Any) -> NDArray[Any]:
         try:
             rows: NDArray[Any] = self._file[name][place]
@@ -129,6 +141,10 @@ def open_export(path: Path) -> Iterator[ExportedStore]:
             shape = (witness_rows(manifest, view), *found.shape[1:])
             _expect(path, found, shape=shape, dtype=np.dtype(np.uint8))
             _expect(path, _dataset(file, path, f"{SUMS}/{witness_name(view)}"), shape=(), dtype=SUM_TYPE)
+        if parameter_piece(manifest):
+            found = _dataset(file, path, PARAMETERS_FILE)
+            _expect(path, found, shape=(found.size,), dtype=np.dtype(np.uint8))
+            _expect(path, _dataset(file, path, f"{SUMS}/{PARAMETERS_FILE}"), shape=(), dtype=SUM_TYPE)
         yield ExportedStore(path, manifest, file)
 
 

@@ -70,6 +70,8 @@ def import_store(file: Path, store: Path, progress: Progress | None = None) -> I
                     content = exported.read(array, (0,), ...)
                     if array == label_array(manifest, part):
                         writer.write_labels(part, content)
+            if (parameters := exported.parameters()) is not None:
+                writer.write_parameters(parameters)
             with progress.task("import", rows, "rows") as advance:
                 for shard in pending:
                     _write_shard(exported, writer, shard)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cache_kd.store.arrays import metadata_fault, metadata_files
 from cache_kd.store.manifest import LOCK, ROOT_FILE, Manifest
-from cache_kd.store.record import Piece, find_fault, is_recorded, pieces
+from cache_kd.store.record import Piece, find_fault, is_recorded, pieces, with_dependants
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +47,9 @@ def find_damage(path: Path, manifest: Manifest, *, deep: bool = False) -> Damage
         for file, content in metadata_files(manifest).items()
         if (fault := metadata_fault(path, file, content))
     }
-    faulty = tuple(
-        (piece, fault) for piece in pieces(manifest) if (fault := _piece_fault(path, manifest, piece, deep=deep))
-    )
+    faults = {piece: fault for piece in pieces(manifest) if (fault := _piece_fault(path, manifest, piece, deep=deep))}
+    lacking = with_dependants(manifest, list(faults))
+    faulty = tuple((piece, faults.get(piece, "cannot be read without the codec's parameters")) for piece in lacking)
     own = own_files(manifest)
     # a link to a folder is no file of ours whatever stands behind it
     files = (file for file in sorted(path.rglob("*")) if file.is_symlink() or not file.is_dir())

@@ -22,11 +22,21 @@ def equipped_codec(store: Path, manifest: Manifest) -> Codec:
     Raises:
         StoreDamaged: they are not the ones that were written.
     """
-    codec, piece = make_codec(manifest.codec), parameter_piece(manifest)
+    codec, content = make_codec(manifest.codec), read_parameters(store, manifest)
+    return codec if content is None else codec.equipped(safetensors.torch.load(content))
+
+
+def read_parameters(store: Path, manifest: Manifest) -> bytes | None:
+    """The content of the file; None for a codec that has no parameters.
+
+    Raises:
+        StoreDamaged: it is not what was written.
+    """
+    piece = parameter_piece(manifest)
     if piece is None:
-        return codec
+        return None
     if fault := find_fault(store, manifest.store_id, piece, deep=True):
         raise StoreDamaged(
             f"{piece.title}: {fault}. Without them no row can be read; `kdcache repair {store}` asks the teacher again."
         )
-    return codec.equipped(safetensors.torch.load((store / piece.files[0]).read_bytes()))
+    return (store / piece.files[0]).read_bytes()

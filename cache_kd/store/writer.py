@@ -27,7 +27,7 @@ from cache_kd.store.arrays import (
     metadata_fault,
     metadata_files,
 )
-from cache_kd.store.codec import Answers, Encoded, LastLayer, Parameters, UnfitLogit, make_codec
+from cache_kd.store.codec import Answers, Encoded, LastLayer, UnfitLogit, make_codec
 from cache_kd.store.disk import mending
 from cache_kd.store.fidelity import measure_fidelity
 from cache_kd.store.layout import Shard
@@ -211,7 +211,7 @@ class Writer:
         piece = parameter_piece(self.manifest)
         if piece and piece.name in self._unfinished:
             assert holds_exact(shard), "the codec is fitted to the first shard"
-            self.write_parameters(self._codec.fit(answers))
+            self.write_parameters(encode_parameters(self._codec.fit(answers)))
         try:
             encoded = self._codec.encode(answers)
         except UnfitLogit as fault:
@@ -242,8 +242,11 @@ class Writer:
         self._write(shard_piece(self.manifest, shard), writes)
         self._note_fidelity()
 
-    def write_parameters(self, parameters: Parameters) -> None:
+    def write_parameters(self, content: bytes) -> None:
         """Write the parameters of a fitted codec; every row from now on is encoded with them.
+
+        Args:
+            content: of their file, as `encode_parameters` makes it; ignored where they are recorded already.
 
         Raises:
             StoreError: the disk is full or cannot be written to.
@@ -252,7 +255,7 @@ class Writer:
         assert piece is not None
         if piece.name in self._unfinished:
             with self._vouching_for(piece):
-                (self.path / piece.files[0]).write_bytes(encode_parameters(parameters))
+                (self.path / piece.files[0]).write_bytes(content)
         self._codec = equipped_codec(self.path, self.manifest)
 
     def write_labels(self, part: str, labels: LabelArray) -> None:
