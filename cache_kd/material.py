@@ -143,10 +143,11 @@ def from_images(
     Raises:
         KdCacheError: the images cannot be opened, or there is no such recipe or normalisation.
     """
+    present = splits(spec)  # first: where nothing is there, nothing else is said
     made = make_recipe(settled_recipe(recipe, spec, progress))
     source = open_source(spec, progress)
     test_spec = spec.model_copy(update={"split": "test"})
-    test_source = open_source(test_spec, progress) if "test" in splits(spec) else None
+    test_source = open_source(test_spec, progress) if "test" in present else None
     parts = _parts(source, test_source)
     renderer = open_renderer(parts, made, seed=seed, workers=workers, render=render, device=device)
     check_replays(made, source, seed)
