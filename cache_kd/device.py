@@ -1,4 +1,4 @@
-"""Where and how precisely tensors are computed: auto, cpu, cuda or mps; float32 (TF32 off) or bf16."""
+"""Where and how precisely tensors are computed: auto, cpu, cuda or mps; float32 (TF32 off), bf16 or fp16."""
 
 import platform
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ import torch
 from cache_kd.errors import ConfigError
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16"]  # of a teacher, whose logits may be too large for float16
+TrainPrecision = Literal["float32", "bf16", "fp16"]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -30,12 +31,13 @@ def resolve_device(name: str) -> torch.device:
 
 
 @contextmanager
-def computing(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Matrix products in true float32 (TF32 off), or under bf16 autocast, while the context is open."""
+def computing(device: torch.device, precision: TrainPrecision) -> Iterator[None]:
+    """Matrix products in true float32 (TF32 off), or under bf16 or fp16 autocast, while the context is open."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        narrow = torch.float16 if precision == "fp16" else torch.bfloat16
+        with torch.autocast(device.type, dtype=narrow, enabled=precision != "float32"):
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

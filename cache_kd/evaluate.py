@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from cache_kd.config import Config
-from cache_kd.device import Precision, computing
+from cache_kd.device import TrainPrecision, computing
 from cache_kd.models.normalise import Normalise
 from cache_kd.types import Labels, LogitArray, Logits, ViewTensor
 
@@ -38,7 +38,7 @@ def predict(
     pictures: Iterable[ViewTensor],
     *,
     device: torch.device,
-    precision: Precision,
+    precision: TrainPrecision,
 ) -> Logits:
     """Float32 logits of all `pictures` on the CPU, in order; the model is in eval mode meanwhile."""
     was_training = model.training

@@ -47,6 +47,7 @@ class Objective:
     Attributes:
         method: of the current epoch; None for plain cross-entropy.
         learned: what the method brings to be trained; empty for almost all.
+        passes: the forward pass, as one module.
 
     Raises:
         ConfigError: the composition makes no sense.
@@ -58,23 +59,33 @@ class Objective:
     def __init__(self, composition: Composition, student: nn.Module, images: Images, classes: int) -> None:
         self._composition = composition
         self._changes = bool(composition.courses())
-        self._student = student
         self.method = composition.at(1)
         self.learned = nn.ModuleDict()
-        self._penultimate = None
+        self.passes = Passes(student)
         if self.method is None:
             return
         for number, module in enumerate(modules_of(self.method)):
             self.learned[f"role{number}"] = module
         if self.method.head is not None:
-            self._penultimate = Penultimate(student, images)
-            self.learned["head"] = self.method.head(self._penultimate.size, classes)
+            penultimate = Penultimate(student, images)
+            self.learned["head"] = self.method.head(penultimate.size, classes)
+            self.passes = Passes(student, penultimate, self.learned["head"])
         self.learned.to(images.device)
 
     @property
     def views(self) -> int:
         """Views of each sample that a batch must bring."""
         return 1 if self.method is None else self.method.views
+
+    @property
+    def aligned(self) -> bool:
+        """Whether the gradient takes two backward passes, see `backward_aligned`."""
+        return self.method is not None and self.method.aligned
+
+    @property
+    def roles(self) -> list[nn.Parameter]:
+        """What is learned outside of the forward pass, such as a temperature: the same on every rank."""
+        return [own for name, module in self.learned.items() if name != "head" for own in module.parameters()]
 
     def start_epoch(self, epoch: int) -> None:
         """Take the numbers of an epoch, counted from 1."""
@@ -84,18 +95,6 @@ class Objective:
         assert method is not None
         hand_over(self.method, method)
         self.method = method
-
-    def logits(self, images: Sequence[AnyImages]) -> tuple[Logits, Logits]:
-        """The student's logits, and those that the method sees: of the second head where there is one.
-
-        Args:
-            images: one tensor for each size of view in the batch; the logits are of all, in order.
-        """
-        passes = [self._pass(of_one_size) for of_one_size in images]
-        if len(passes) == 1:
-            return passes[0]
-        logits, seen = (torch.cat(parts) for parts in zip(*passes, strict=True))
-        return logits, seen
 
     def loss(self, logits: Logits, seen: Logits, teacher: Logits | None, labels: Labels | MixedLabels) -> Loss:
         """The loss of a batch, in float32.
@@ -117,15 +116,46 @@ class Objective:
             hard=hard, soft=soft, hard_part=self.method.hard_weight * hard, soft_part=self.method.soft_weight * soft
         )
 
-    def backward(self, loss: Loss, parameters: Sequence[nn.Parameter]) -> None:
-        """Fill the gradients of `parameters`."""
-        if self.method is not None and self.method.aligned and loss.soft_part is not None:
-            backward_aligned(loss.hard_part, loss.soft_part, parameters)
-        else:
-            torch.autograd.backward(loss.total)
+    @staticmethod
+    def backward_aligned(loss: Loss, parameters: Sequence[nn.Parameter]) -> None:
+        """Fill the gradients of `parameters` for a method whose terms give way to the labels."""
+        assert loss.soft_part is not None
+        backward_aligned(loss.hard_part, loss.soft_part, parameters)
 
-    def _pass(self, images: Images) -> tuple[Logits, Logits]:
-        logits = self._student(images)
-        if self._penultimate is None:
-            return logits, logits
-        return logits, self.learned["head"](self._penultimate.features)
+
+class Passes(nn.Module):
+    """A student's logits, and those of a second head on its features.
+
+    Args:
+        student: gives the logits.
+        penultimate: the features of the student's last pass, where there is a head.
+        head: of the second classifier.
+    """
+
+    def __init__(
+        self, student: nn.Module, penultimate: Penultimate | None = None, head: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.student = student
+        self.head = head
+        self._penultimate = penultimate
+
+    def forward(self, images: Sequence[AnyImages]) -> tuple[Logits, Logits | None]:
+        """The student's logits, and those of the head where there is one.
+
+        Args:
+            images: one tensor for each size of view in the batch; the logits are of all, in order.
+        """
+        passes = [self._pass(of_one_size) for of_one_size in images]
+        logits, seen = zip(*passes, strict=True)
+        return _joined(logits), None if self.head is None else _joined(seen)
+
+    def _pass(self, images: Images) -> tuple[Logits, Logits | None]:
+        logits = self.student(images)
+        if self.head is None or self._penultimate is None:
+            return logits, None
+        return logits, self.head(self._penultimate.features)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))

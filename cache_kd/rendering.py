@@ -103,12 +103,18 @@ class Renderer(AbstractContextManager["Renderer"]):
             return self._pool.views(requests)
         return (self.rendering(request) for request in requests)
 
-    def plain(self, part: str) -> Iterator[ViewTensor]:
-        """The plain view of every sample of a part in order, batch by batch, made ahead."""
+    def plain(self, part: str, *, first: int = 0, every: int = 1) -> Iterator[ViewTensor]:
+        """The plain view of every sample of a part in order, batch by batch, made ahead.
+
+        Args:
+            part: of the data.
+            first: number of the batch to begin with, from 0.
+            every: 2 leaves out every other batch, and so on.
+        """
         samples = len(self.rendering.sources[part])
         requests = (
             Request(part, np.arange(start, min(start + PLAIN_BATCH, samples)), 0)
-            for start in range(0, samples, PLAIN_BATCH)
+            for start in range(first * PLAIN_BATCH, samples, every * PLAIN_BATCH)
         )
         return self.ahead(rendered.pixels for rendered in self.views(requests))
 

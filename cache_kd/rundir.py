@@ -3,18 +3,18 @@
 RUN/config.json          the resolved configuration
 RUN/metrics.jsonl        one JSON object per logged step and per epoch
 RUN/weights.safetensors  the student after the last finished epoch
+RUN/weights-ema.safetensors  likewise, the running average of its weights, where one is kept
 RUN/state.safetensors    weights, optimiser and generator states: where --resume goes on
 RUN/summary.json         written at the end; its presence means that the run is finished
 """
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -23,8 +23,6 @@ from cache_kd.disk import mending
 from cache_kd.errors import RunError
 from cache_kd.files import write_whole
 from cache_kd.models.checkpoint import save_weights
-
-Optimiser = torch.optim.Optimizer
 
 
 class RunFolder:
@@ -89,83 +87,65 @@ class RunFolder:
         with self._mending():
             write_whole(self.path / "summary.json", _json(summary))
 
-    def save(
-        self, model: nn.Module, learned: nn.Module, optimiser: Optimiser, *, epoch: int, about: Mapping[str, Any]
-    ) -> None:
-        """Save the state after `epoch` epochs, then the weights alone with `about` in their metadata.
+    def save_weights(self, model: nn.Module, about: Mapping[str, Any], *, name: str = "weights") -> None:
+        """Save the weights of `model` as NAME.safetensors, with `about` in their metadata."""
+        with self._mending():
+            save_weights(model, self.path / f"{name}.safetensors", about)
 
-        Args:
-            model: the student.
-            learned: what its method trains beside it; part of the state, not of the weights.
-            optimiser: of both.
-            epoch: finished ones.
-            about: what the weights say of themselves.
-        """
-        tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-        tensors |= {f"learned.{name}": tensor for name, tensor in learned.state_dict().items()}
-        tensors |= _optimiser_tensors(optimiser)
-        tensors["generator.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["generator.cuda"] = torch.cuda.get_rng_state()
-        size = self.metrics_path.stat().st_size if self.metrics_path.is_file() else 0
-        metadata = {"epoch": str(epoch), "metrics_bytes": str(size)}
+    def save_state(self, tensors: Mapping[str, Tensor], words: Mapping[str, str]) -> None:
+        """Save what the run goes on from, together with the size of metrics.jsonl at this moment."""
         ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         with self._mending():
-            write_whole(self.path / "state.safetensors", save(ready, metadata))
-            save_weights(model, self.path / "weights.safetensors", about)
+            size = _settled_size(self.metrics_path)
+            write_whole(self.path / "state.safetensors", save(ready, {**words, "metrics_bytes": str(size)}))
 
-    def restore(self, model: nn.Module, learned: nn.Module, optimiser: Optimiser) -> int:
-        """Put the saved state back and cut later metrics off; the number of finished epochs, 0 without a state.
+    def load_state(self) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+        """What `save_state` saved last; None where it never did.
 
         Raises:
-            RunError: the state does not load, or is of another model or optimiser.
+            RunError: the file cannot be read.
         """
         path = self.path / "state.safetensors"
         if not path.is_file():
-            self.metrics_path.unlink(missing_ok=True)
-            return 0
+            return None
+        with self.readable(), safe_open(path, framework="pt") as file:
+            words = dict(file.metadata())
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, words
+
+    def forget_later_metrics(self, words: Mapping[str, str] | None) -> None:
+        """Cut off the lines that were logged after the state with these `words`; all of them without a state."""
+        with self._mending():
+            if words is None:
+                self.metrics_path.unlink(missing_ok=True)
+            elif self.metrics_path.is_file():
+                os.truncate(self.metrics_path, int(words["metrics_bytes"]))
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """Turn what is wrong with a saved state into one sentence.
+
+        Raises:
+            RunError: it does not load, or is of another model or optimiser.
+        """
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            model.load_state_dict(_below(tensors, "model."))
-            learned.load_state_dict(_below(tensors, "learned."))
-            _restore_optimiser(optimiser, _below(tensors, "optimiser."))
-        except (SafetensorError, RuntimeError, KeyError, ValueError, OSError) as fault:
+            yield
+        except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as fault:
+            path = self.path / "state.safetensors"
             raise RunError(f"{path} cannot be resumed: {fault}. Start again with another --out.") from None
-        torch.set_rng_state(tensors["generator.cpu"])
-        if torch.cuda.is_available() and "generator.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["generator.cuda"])
-        if self.metrics_path.is_file():
-            os.truncate(self.metrics_path, int(metadata["metrics_bytes"]))
-        return int(metadata["epoch"])
 
     def _mending(self) -> AbstractContextManager[None]:
-        again = f"pass --resume {self.path}: finished epochs are kept"
+        again = f"pass --resume {self.path}: what was saved is kept"
         return mending(self.path, RunError, option="--out", again=again)
 
 
-def _optimiser_tensors(optimiser: Optimiser) -> dict[str, Tensor]:
-    """The optimiser's per-parameter tensors, as optimiser.<number>.<name>; the rest follows from the config."""
-    states = optimiser.state_dict()["state"]
-    return {
-        f"optimiser.{number}.{name}": value if isinstance(value, Tensor) else torch.tensor(value)
-        for number, state in states.items()
-        for name, value in state.items()
-        if value is not None
-    }
-
-
-def _restore_optimiser(optimiser: Optimiser, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        number, _, name = key.partition(".")
-        state.setdefault(int(number), {})[name] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-
-
-def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _settled_size(path: Path) -> int:
+    """Bytes of the file, all of them on the disk: a state must not know of lines that a loss of power takes back."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

@@ -1,15 +1,16 @@
 """The configuration of one student: what it sees, what it learns from, how it is optimised."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
 from cache_kd.composition import Composition
 from cache_kd.config import Config, build
-from cache_kd.device import DeviceName, Precision
+from cache_kd.device import DeviceName, TrainPrecision
 from cache_kd.distill.fold import Fold
 from cache_kd.faithfulness import LEAST_COSINE
+from cache_kd.optimiser import Optimiser
 from cache_kd.order import OrderConfig
 from cache_kd.proof import Check
 from cache_kd.rendering import RenderOn
@@ -17,16 +18,6 @@ from cache_kd.rundir import RunFolder
 from cache_kd.schedule import Schedule
 from cache_kd.sources.source import Decoding
 from cache_kd.view_schedule import ViewSchedule
-
-
-class Optimiser(Config):
-    """SGD with momentum as in the CIFAR literature, or AdamW."""
-
-    name: Literal["sgd", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0)] = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    nesterov: bool = False
 
 
 class Data(Config):
@@ -70,8 +61,16 @@ class TrainConfig(Composition):
     seed: int = 0  # of initialisation and order; the views of a store have the store's own
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
+    accumulate: Annotated[int, Field(ge=1)] = 1  # parts that a batch is computed in, one after the other
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None  # of a running average of the weights; None: none
     device: DeviceName = "auto"
-    precision: Precision = "float32"
+    precision: TrainPrecision = "float32"
+    channels_last: bool = True  # how images lie in memory
+    compile: bool = False  # the student, with torch.compile
+    sync_batch_norm: bool = True  # under torchrun: normalise over the whole batch, as one process does
+    checkpoint_steps: Annotated[int, Field(ge=1)] | None = None  # save the state every so many steps
+    checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 10.0  # and so many minutes after it was last saved
+    tensorboard: bool = False  # write metrics for TensorBoard too
     check: Check = "sample"
     min_gradient_cosine: Annotated[float, Field(ge=-1, le=1)] = LEAST_COSINE  # of stored with exact logits
     order: OrderConfig = OrderConfig()

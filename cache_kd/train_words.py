@@ -3,7 +3,6 @@
 import statistics
 from typing import Any
 
-import torch
 from torch import nn
 
 from cache_kd.device import describe_environment
@@ -11,7 +10,9 @@ from cache_kd.evaluate import Evaluation
 from cache_kd.material import Material
 from cache_kd.models.checkpoint import fingerprint
 from cache_kd.objective import Objective
+from cache_kd.ranks import Ranks
 from cache_kd.rundir import RunFolder
+from cache_kd.state import Position
 from cache_kd.train_config import TrainConfig
 
 
@@ -31,7 +32,7 @@ def about(config: TrainConfig, material: Material) -> dict[str, Any]:
 
 
 def summary(
-    config: TrainConfig, material: Material, student: nn.Module, run: RunFolder, device: torch.device
+    config: TrainConfig, material: Material, student: nn.Module, run: RunFolder, ranks: Ranks
 ) -> dict[str, Any]:
     """What a finished run says: its figures, and everything they depend on."""
     epochs = [line for line in run.metrics() if "epoch" in line]
@@ -49,6 +50,7 @@ def summary(
         "weights": fingerprint(student),
         "accuracy": accuracies[-1] if accuracies else None,
         "best_accuracy": max(accuracies, default=None),
+        **({"ema_accuracy": epochs[-1]["ema"]["accuracy"]} if "ema" in epochs[-1] else {}),
         "agreement": epochs[-1].get("agreement"),
         "calibration_error": epochs[-1].get("calibration_error"),
         "seconds": sum(line["seconds"] for line in epochs),
@@ -56,7 +58,8 @@ def summary(
         "waiting": sum(line["waiting"] * line["seconds"] for line in epochs) / sum(line["seconds"] for line in epochs),
         "window": config.order.window,
         "pixels": _pixels(config, material),
-        "environment": describe_environment(device),
+        "processes": ranks.count,
+        "environment": describe_environment(ranks.device),
     }
 
 
@@ -81,8 +84,8 @@ def announcement(
     material: Material,
     student: nn.Module,
     objective: Objective,
-    device: torch.device,
-    first_epoch: int,
+    ranks: Ranks,
+    at: Position,
 ) -> str:
     """What the run will do, before it does it."""
     parameters = sum(parameter.numel() for parameter in student.parameters())
@@ -91,13 +94,20 @@ def announcement(
     views = "a new view every epoch" if material.views is None else f"{material.views} views"
     source = {"live": "live teacher", "cached": "cached logits", "none": "no teacher"}[_whence(config)]
     teachers = f"{config.teachers.fold} of {len(config.store)} teachers, {source}" if len(config.store) > 1 else source
-    start = f", going on after epoch {first_epoch}" if first_epoch else ""
+    place = f"{ranks.count} x {ranks.device.type}" if ranks.count > 1 else str(ranks.device)
     courses = "".join(f"\n{name} over the epochs: {course}" for name, course in config.courses().items())
     logits = f"\n{_held(config, material)}" if _whence(config) == "cached" else ""
     return (
         f"{config.student} ({parameters:,}{beside} parameters) · {config.label} · {teachers} · "
-        f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {device}{start}{logits}{courses}"
+        f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {place}{_start(at)}{logits}{courses}"
     )
+
+
+def _start(at: Position) -> str:
+    """Where a run goes on; nothing where it begins."""
+    if at.step:
+        return f", going on in epoch {at.epoch + 1} after {at.step} of its steps"
+    return f", going on after epoch {at.epoch}" if at.epoch else ""
 
 
 def _held(config: TrainConfig, material: Material) -> str:
@@ -112,9 +122,11 @@ def _held(config: TrainConfig, material: Material) -> str:
     )
 
 
-def epoch_line(epoch: int, epochs: int, seconds: float, result: Evaluation | None) -> str:
+def epoch_line(epoch: int, epochs: int, seconds: float, result: Evaluation | None, averaged: Evaluation | None) -> str:
     """How far the student has come."""
     figures = f" · accuracy {100 * result.accuracy:.2f} %" if result else ""
     if result and result.agreement is not None:
         figures += f" · agrees with the teacher on {100 * result.agreement:.2f} %"
+    if averaged is not None:
+        figures += f" · averaged weights {100 * averaged.accuracy:.2f} %"
     return f"epoch {epoch}/{epochs}{figures} · {seconds:.1f} s"

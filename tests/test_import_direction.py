@@ -10,20 +10,20 @@ HOUSE = Path(cache_kd.__file__).parent
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {
     "types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
-    "threads", "trust", "keyed", "behind", "environment", "peak_memory",
+    "threads", "trust", "keyed", "behind", "environment", "peak_memory", "stopping", "synced_norm",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
     {"methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets", "order",
-     "view_schedule", "exchange", "stored", "faithfulness", "temperatures"},
+     "view_schedule", "exchange", "stored", "faithfulness", "temperatures", "average", "optimiser", "ranks"},
     {"asking", "stream", "waiting", "witness", "composition", "description", "look_page",
      "recipe_description", "sheet_picture", "planning"},
-    {"opened", "imported", "inspection", "objective", "writing"},
+    {"opened", "imported", "inspection", "objective", "state", "writing"},
     {"siblings"},
     {"material", "train_config"},
-    {"train_faithful", "train_words"},
+    {"recorder", "step", "train_data", "train_faithful", "train_figures", "train_teachers", "train_words"},
     {"dump", "foreign", "foreign_fkd", "look", "lookup", "merge", "plan", "repair", "sheet", "train", "verify"},
     {"comparison", "demo"},
     {"compare"},
@@ -34,6 +34,7 @@ FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
     "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
     "peak_memory": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
+    "stopping": set(), "synced_norm": {"errors"},
 }  # fmt: skip
 
 

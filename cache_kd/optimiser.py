@@ -1,0 +1,52 @@
+"""How weights move: SGD or AdamW, what of them decays, and how long a gradient may be."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from cache_kd.config import Config
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Optimiser(Config):
+    """SGD with momentum as in the CIFAR literature, or AdamW.
+
+    Attributes:
+        name: which of the two.
+        lr: the full learning rate; a schedule multiplies it.
+        momentum: of SGD.
+        nesterov: likewise.
+        betas: of AdamW.
+        weight_decay: of SGD inside the gradient, of AdamW beside it (Loshchilov and Hutter, Decoupled Weight Decay
+            Regularization, ICLR 2019).
+        decay_norm_and_bias: whether weight decay reaches every parameter, as in the CIFAR literature, or only those
+            of two dimensions and more: neither biases, nor what norm layers learn, nor the numbers of a method.
+        clip_norm: the gradient over all parameters together is shortened to this length; None: never.
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0)] = 0.1
+    momentum: Share = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    nesterov: bool = False
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    decay_norm_and_bias: bool = True
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+
+
+def make_optimiser(config: Optimiser, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The optimiser of `parameters`: one group of them, or those that decay and those that do not."""
+    every = list(parameters)
+    groups: list[dict[str, Any]] = [{"params": every, "weight_decay": config.weight_decay}]
+    if not config.decay_norm_and_bias:
+        groups = [
+            {"params": [each for each in every if each.dim() > 1], "weight_decay": config.weight_decay},
+            {"params": [each for each in every if each.dim() <= 1], "weight_decay": 0.0},
+        ]
+    if config.name == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)

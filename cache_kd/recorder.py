@@ -1,0 +1,126 @@
+"""What a run writes down as it goes, by the first of its processes only: metrics, weights, states to go on from."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from cache_kd.average import WeightAverage
+from cache_kd.errors import RunError
+from cache_kd.progress import Progress
+from cache_kd.ranks import Ranks
+from cache_kd.rundir import RunFolder
+from cache_kd.state import Position, State, generators, restore_generators
+from cache_kd.stopping import Stop
+from cache_kd.train_config import TrainConfig
+
+AGREE_EVERY = 50  # steps after which several processes ask each other whether to save or to stop
+
+
+class Recorder:
+    """Writes one run.
+
+    Args:
+        config: of the run.
+        resume: whether its folder is there already.
+        state: what changes as the run goes.
+        ranks: its processes, all of which see the same folder.
+        progress: who watches.
+
+    Raises:
+        RunError: there is something else at `config.out`, there is nothing to resume, or it cannot be written to.
+    """
+
+    def __init__(self, config: TrainConfig, resume: bool, state: State, ranks: Ranks, progress: Progress) -> None:
+        self._config = config
+        self._state = state
+        self._ranks = ranks
+        self._progress = progress
+        self._saved_at = time.monotonic()
+        if ranks.first and not resume:
+            RunFolder.create(config.out, config.model_dump(mode="json"))
+        ranks.wait()
+        self.folder = RunFolder.open(config.out)
+        if resume and self.folder.summary is not None:
+            raise RunError(
+                f"{config.out} is finished; there is nothing to resume. Pass --out with another path to train anew."
+            )
+
+    def restore(self) -> Position:
+        """Take up the state that was saved last, and forget the metrics after it; where the run now stands.
+
+        Raises:
+            RunError: the state does not load, or is of another model or optimiser.
+        """
+        saved = self.folder.load_state()
+        self._ranks.wait()  # until all have read what stands there
+        if self._ranks.first:
+            self.folder.forget_later_metrics(saved and saved[1])
+        if saved is None:
+            return Position()
+        tensors, words = saved
+        with self.folder.readable():
+            position = self._state.restore(tensors, words)
+        own = f"generator.{self._ranks.rank}."
+        restore_generators({name.removeprefix(own): tensors[name] for name in tensors if name.startswith(own)})
+        return position
+
+    def log(self, **values: Any) -> None:
+        """Add one line to the metrics."""
+        if self._ranks.first:
+            self.folder.log(**values)
+
+    def save(self, position: Position) -> None:
+        """Save the state at `position`."""
+        of_ranks = self._ranks.from_each(generators())
+        if self._ranks.first:
+            random = {
+                f"generator.{rank}.{name}": state for rank, own in enumerate(of_ranks) for name, state in own.items()
+            }
+            self.folder.save_state(self._state.tensors() | random, self._state.words(position))
+        self._saved_at = time.monotonic()
+
+    def after_step(self, position: Position, steps: int, stop: Stop) -> None:
+        """Save the state where it is time to, and stop where somebody asked for it.
+
+        Args:
+            position: after the step.
+            steps: finished ones of the whole run.
+            stop: hears requests.
+
+        Raises:
+            KeyboardInterrupt: somebody asked; so with SystemExit.
+        """
+        asked = stop.asked is not None
+        minutes = self._config.checkpoint_minutes
+        due = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        if self._ranks.count > 1:
+            agreeing = steps % AGREE_EVERY == 0
+            asked, due = agreeing and self._ranks.any(asked), agreeing and self._ranks.any(due)
+        if self._config.checkpoint_steps is not None:
+            due = due or steps % self._config.checkpoint_steps == 0
+        if asked or due:
+            self.save(position)
+        if asked:
+            self._progress.say(
+                f"Stopped in epoch {position.epoch + 1} after {position.step} of its steps. "
+                f"Go on with: kdcache train --resume {self._config.out}"
+            )
+            stop.obey()
+
+    def save_weights(self, student: nn.Module, average: WeightAverage | None, about: Mapping[str, Any]) -> None:
+        """Save the student's weights, and their average where there is one."""
+        if not self._ranks.first:
+            return
+        self.folder.save_weights(student, about)
+        if average is not None:
+            with average.shown():
+                self.folder.save_weights(student, {**about, "ema_decay": self._config.ema_decay}, name="weights-ema")
+
+    def finish(self, summarise: Callable[[RunFolder], dict[str, Any]]) -> dict[str, Any]:
+        """Write the summary, which says that the run is done; every rank is given it."""
+        summary = summarise(self.folder) if self._ranks.first else {}
+        if self._ranks.first:
+            self.folder.finish(summary)
+        return self._ranks.from_each(summary)[0]  # type: ignore[no-any-return]

@@ -1,0 +1,219 @@
+"""One step of training: the gradients of one batch, over all its parts and ranks, and the weights that follow."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cache_kd.device import computing
+from cache_kd.distill import needs_of
+from cache_kd.errors import ConfigError
+from cache_kd.models.normalise import Normalise
+from cache_kd.objective import Objective
+from cache_kd.ranks import Ranks
+from cache_kd.train_config import TrainConfig
+from cache_kd.types import AnyImages, AnyViews, Labels, Logits, MixedLabels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a step saw, of the whole batch over all ranks; for the log, without a graph."""
+
+    loss: dict[str, Tensor]  # means over the batch
+    seen: Tensor  # [rows, classes]: what the method saw of the student
+    teacher: Tensor | None  # of the same rows, as the labels
+    labels: Tensor
+
+
+class Step:
+    """Turns batches into weights.
+
+    The loss is that of the whole batch on every rank: what it is made of, logits and labels, is handed round, so that
+    a method which looks at the batch sees all of it. Each rank then computes gradients for its own rows.
+
+    Args:
+        config: of the run.
+        objective: gives the loss; its modules are the ones that learn.
+        optimiser: of all that learns.
+        normalise: what stands before the student.
+        ranks: the processes that share each batch.
+
+    Raises:
+        ConfigError: the method cannot do with a batch in parts, with several processes, or with float16.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        objective: Objective,
+        optimiser: torch.optim.Optimizer,
+        normalise: Normalise,
+        ranks: Ranks,
+    ) -> None:
+        _refuse(config, objective, ranks)
+        self._config = config
+        self._objective = objective
+        self._normalise = normalise
+        self._ranks = ranks
+        self._parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        self._optimiser: Any = ranks.fabric.setup_optimizers(optimiser)
+        self._passes = ranks.fabric.setup_module(objective.passes)
+
+    def __call__(
+        self,
+        pixels: Sequence[AnyViews],
+        teacher: Logits | None,
+        labels: Labels | MixedLabels,
+        *,
+        samples: int,
+        views: int,
+    ) -> Outcome:
+        """Take one step.
+
+        Args:
+            pixels: this rank's part on the device, uint8; one tensor for each run of views of one size.
+            teacher: logits of the same rows; None where nobody is asked.
+            labels: of the same rows.
+            samples: of the batch, over all ranks.
+            views: of each sample.
+        """
+        self._optimiser.zero_grad(set_to_none=True)
+        outcomes = []
+        # TF32 is off in the backward pass too
+        with computing(self._ranks.device, "float32"):
+            for part in _parts(self._ranks.share(samples), self._config.accumulate):
+                own = part.of(self._ranks.rank)
+                outcome = self._gradients(
+                    [own(of_one_size) for of_one_size in pixels],
+                    None if teacher is None else self._ranks.together(own(teacher), part.sizes, views),
+                    self._ranks.together(own(labels), part.sizes, views),
+                    part,
+                    views,
+                )
+                outcomes.append(outcome)
+            self._ranks.average_gradients(self._objective.roles)
+            if self._config.optimiser.clip_norm is not None:
+                self._ranks.fabric.clip_gradients(
+                    self._passes, self._optimiser, max_norm=self._config.optimiser.clip_norm, error_if_nonfinite=False
+                )
+            self._optimiser.step()
+        return outcomes[0] if len(outcomes) == 1 else _together(outcomes)
+
+    def _gradients(
+        self,
+        pixels: Sequence[AnyViews],
+        teacher: Logits | None,
+        labels: Labels | MixedLabels,
+        part: "_Part",
+        views: int,
+    ) -> Outcome:
+        """Add the gradients of one part of the batch; `pixels` are this rank's rows, the others all of the part."""
+        with self._unsynchronised() if not part.last else nullcontext():
+            logits, seen = self._forward([self._images(of_one_size) for of_one_size in pixels])
+            logits = self._ranks.together(logits.float(), part.sizes, views)
+            seen = logits if seen is None else self._ranks.together(seen.float(), part.sizes, views)
+            loss = self._objective.loss(logits, seen, teacher, labels)
+            if self._objective.aligned:
+                self._objective.backward_aligned(loss, self._parameters)
+            else:
+                self._ranks.fabric.backward(loss.total * part.share, model=self._passes)
+        values = {name: value * part.share for name, value in loss.values().items()}
+        return Outcome(loss=values, seen=seen.detach(), teacher=teacher, labels=labels)
+
+    def _forward(self, images: list[AnyImages]) -> tuple[Tensor, Tensor | None]:
+        passed: tuple[Tensor, Tensor | None]
+        if self._objective.aligned:
+            # beside Fabric, which wants to run the backward pass and knows none with two gradients
+            with self._ranks.fabric.autocast():
+                passed = self._objective.passes(images)
+        else:
+            passed = self._passes(images)
+        return passed
+
+    def _images(self, pixels: AnyViews) -> AnyImages:
+        images = self._normalise(pixels)
+        return images if self._config.channels_last else images.contiguous()
+
+    def _unsynchronised(self) -> AbstractContextManager[None]:
+        """Leaves the exchange of gradients to the last part."""
+        return self._ranks.fabric.no_backward_sync(self._passes) if self._ranks.count > 1 else nullcontext()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A part of a batch: the same fraction of every rank's samples."""
+
+    bounds: tuple[tuple[int, int], ...]  # of each rank, within its own samples
+    samples: tuple[int, ...]  # of each rank, in the whole batch
+    last: bool
+
+    @property
+    def sizes(self) -> list[int]:
+        return [end - start for start, end in self.bounds]
+
+    @property
+    def share(self) -> float:
+        """Of the batch."""
+        return sum(self.sizes) / sum(self.samples)
+
+    def of(self, rank: int) -> "_Cut":
+        return _Cut(*self.bounds[rank], self.samples[rank])
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Takes the rows from `start` to `end` of each view, out of `samples`."""
+
+    start: int
+    end: int
+    samples: int
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        if self.end - self.start == self.samples:
+            return rows
+        return rows.view(-1, self.samples, *rows.shape[1:])[:, self.start : self.end].flatten(0, 1)
+
+
+def _parts(samples: Sequence[int], count: int) -> Iterator[_Part]:
+    """`count` parts of a batch of which each rank has some samples; fewer where there are not so many samples."""
+    of_ranks = [list(pairwise(each * part // count for part in range(count + 1))) for each in samples]
+    parts = [bounds for bounds in zip(*of_ranks, strict=True) if any(end > start for start, end in bounds)]
+    for number, bounds in enumerate(parts, start=1):
+        yield _Part(bounds=bounds, samples=tuple(samples), last=number == len(parts))
+
+
+def _together(outcomes: Sequence[Outcome]) -> Outcome:
+    teachers = [outcome.teacher for outcome in outcomes if outcome.teacher is not None]
+    return Outcome(
+        loss={name: torch.stack([outcome.loss[name] for outcome in outcomes]).sum() for name in outcomes[0].loss},
+        seen=torch.cat([outcome.seen for outcome in outcomes]),
+        teacher=torch.cat(teachers) if teachers else None,
+        labels=torch.cat([outcome.labels for outcome in outcomes]),
+    )
+
+
+def _refuse(config: TrainConfig, objective: Objective, ranks: Ranks) -> None:
+    """What the method of the run cannot do with."""
+    method = objective.method
+    if method is None:
+        return
+    if config.accumulate > 1 and (method.aligned or method.views > 1 or needs_of(method).batch):
+        raise ConfigError(
+            f"{method.name} looks at a batch as a whole; accumulate={config.accumulate} shows it the batch in parts, "
+            "which is another method. Leave accumulate at 1: several processes (torchrun) share a batch without "
+            "parting it, and --precision bf16 takes half the memory."
+        )
+    if method.aligned and ranks.count > 1:
+        raise ConfigError(
+            f"{method.name} aligns two gradients of the whole batch, which {ranks.count} processes do not have. Train "
+            "in one process, or pass --set knobs.aligned=false."
+        )
+    if method.aligned and config.precision == "fp16":
+        raise ConfigError(
+            f"{method.name} aligns two gradients, which fp16's scaling of one loss does not reach. Pass --precision "
+            "bf16 or float32."
+        )
