@@ -1,5 +1,6 @@
 """`kdcache data`: the data sets that have a name, and whether one of them is there."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -85,7 +86,7 @@ def _print_details(preset: "Preset", root: str | None, presence: "Presence | Non
     click.echo(f"{splits} images of {preset.classes} classes, {_pixels(preset)} pixels")
     click.echo(f"Recipe {preset.recipe}, normalisation {preset.normalise}. {preset.note}")
     click.echo("\nLooked for, in this order:")
-    for place in preset.places(root) if root else [f"DATA/{folder}" for folder in preset.folders]:
+    for place in preset.places(root) if root else [Path("DATA") / folder for folder in preset.folders]:
         click.echo(f"  {place}")
     if presence is None or presence.state == "absent":
         click.echo(f"\nTo get it ({preset.url}), in the folder that --root names:")
