@@ -5,9 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from cache_kd.config import Config
+from cache_kd.faithfulness import stored_cosines
+from cache_kd.methods import make_method
 from cache_kd.store.catalog import bytes_on_disk
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
+
+# plain distillation, and the methods whose temperatures or targets read most of a row
+PAPERS = ("kd", "normkd", "la", "dtd", "rld", "atkd")
 
 
 class Inspection(Config):
@@ -18,6 +23,7 @@ class Inspection(Config):
     bytes: int  # on disk, everything in
     bytes_per_view: float  # of one row of one view, everything in
     teacher_accuracy: float | None  # top-1 on the plain test images; None without them
+    gradient_cosines: dict[str, float]  # of `PAPERS`, see `faithfulness`; none of an unfinished or a lossless store
 
 
 def inspect_store(path: Path) -> Inspection:
@@ -37,6 +43,7 @@ def inspect_store(path: Path) -> Inspection:
         bytes=size,
         bytes_per_view=size / rows,
         teacher_accuracy=_accuracy(reader) if complete == 1 and "test" in manifest.parts else None,
+        gradient_cosines=stored_cosines(reader, {name: make_method(name) for name in PAPERS}) if complete == 1 else {},
     )
 
 

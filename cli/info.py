@@ -8,6 +8,7 @@ import click
 from cache_kd.cli.options import json_option
 
 if TYPE_CHECKING:
+    from cache_kd.inspection import Inspection
     from cache_kd.store.manifest import Manifest, StoredSource
 
 
@@ -50,6 +51,7 @@ def info(path: Path, as_json: bool) -> None:
         ("source", f"{manifest.source.spec['data']}, fingerprint {manifest.parts['train'].fingerprint}"),
         *_decoding(manifest.source),
         ("codec", f"{_codec(manifest)}, {size(seen.bytes)} on disk, {seen.bytes_per_view:.1f} bytes per view"),
+        *_costs(seen),
         *_alignment(manifest),
         ("witnesses", f"{witnesses} train views are kept as pixels, to prove the others by"),
         ("dumped with", ", ".join(f"{name} {value}" for name, value in manifest.environment.items())),
@@ -73,6 +75,15 @@ def _members(manifest: "Manifest") -> list[tuple[str, str]]:
         for member in manifest.ensemble.members
     )
     return [("members", "; ".join(members))]
+
+
+def _costs(seen: "Inspection") -> list[tuple[str, str]]:
+    """What the codec costs this teacher, where it costs anything."""
+    costs = [("fidelity", str(seen.manifest.fidelity))] if seen.manifest.fidelity else []
+    if seen.gradient_cosines:
+        cosines = ", ".join(f"{name} {cosine:.4f}" for name, cosine in seen.gradient_cosines.items())
+        costs.append(("gradients", f"{cosines} (cosine of stored with exact logits)"))
+    return costs
 
 
 def _alignment(manifest: "Manifest") -> list[tuple[str, str]]:

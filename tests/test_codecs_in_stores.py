@@ -174,7 +174,7 @@ def test_a_method_that_cannot_learn_from_a_store_is_refused_before_there_is_a_ru
     config = TrainConfig(
         student="resnet8x0.5", out=tmp_path / "run", store=(path,), method="kd", epochs=1, device="cpu"
     )
-    with pytest.raises(StoreMismatch, match=r"kd cannot learn from .*store: its codec lowrank .*--codec uint8"):
+    with pytest.raises(StoreMismatch, match=r"kd cannot learn from .*store: the codec lowrank .*--codec uint8"):
         train(config)
     assert not (tmp_path / "run").exists()
     summary = train(config.model_copy(update={"min_gradient_cosine": -1.0}))

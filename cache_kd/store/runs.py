@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cache_kd.store.quantise import LEAST
+from cache_kd.store.quantise import LEAST, OVERSHOOT
 from cache_kd.types import Extremes, RunNumbers, SortedLogits
 
 STEPS = 2**16 - 1  # a mean or a spread is a share of the row's range in 16 bits, right to 8e-6 of it
@@ -54,7 +54,7 @@ def expand(numbers: RunNumbers, low: Extremes, high: Extremes, count: int) -> So
     index = cut.run.expand(len(numbers), -1)
     depth = spreads.gather(1, index).mul_(-cut.ramp)
     depth.add_(means.gather(1, index)).clamp_(0, 1)
-    return depth.mul_(low - high).add_(high).clamp_(min=low)
+    return depth.mul_((low - high) * (1 + OVERSHOOT)).add_(high).clamp_(min=low)
 
 
 def _sizes(count: int) -> list[int]:
