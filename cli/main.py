@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cache_kd import __version__
+from cache_kd.cli.compare import compare
 from cache_kd.cli.data import data
 from cache_kd.cli.demo import demo
 from cache_kd.cli.dump import dump
@@ -68,6 +69,7 @@ def _after_stop(ctx: click.Context) -> str:
     kept = {
         "dump": "Finished shards are kept; ",
         "train": "Finished epochs are kept; ",
+        "compare": "Finished runs and epochs are kept; ",
         "import": "Finished shards are kept; ",
         "merge": "Finished shards are kept; ",
         "demo": "Finished steps are kept; ",
@@ -98,6 +100,7 @@ for command in (
     plan,
     dump,
     train,
+    compare,
     info,
     ls,
     find,

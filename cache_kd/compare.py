@@ -1,0 +1,168 @@
+"""The route of a comparison: a grid of runs, trained where they are not finished, then one table and one page."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+
+from cache_kd.comparison.command import compare_command, train_command
+from cache_kd.comparison.grid import Cell, CompareConfig, cells_of, differences
+from cache_kd.comparison.page import write_page
+from cache_kd.comparison.pool import Progressed as Progressed
+from cache_kd.comparison.pool import Watch, run_cells
+from cache_kd.comparison.record import Record, read_record
+from cache_kd.comparison.table import Row, rows_of, runs_csv, table_csv, table_latex
+from cache_kd.device import resolve_device
+from cache_kd.disk import mending
+from cache_kd.errors import RunError
+from cache_kd.files import write_whole
+from cache_kd.inspection import inspect_store
+from cache_kd.progress import Progress, Silent
+from cache_kd.train_config import resumed_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What came out, and where it lies.
+
+    Attributes:
+        rows: of the table; none where every run failed, and then there are no files either.
+        records: of every finished run, in the order of the grid.
+        failed: name of a run -> why.
+        files: what was written beside the runs.
+    """
+
+    rows: tuple[Row, ...]
+    records: tuple[Record, ...]
+    failed: dict[str, str]
+    files: tuple[Path, ...]
+
+
+def compare(config: CompareConfig, *, progress: Progress | None = None, watch: Watch | None = None) -> Comparison:
+    """Train every run of the grid that is not finished, and set them side by side in `config.out`.
+
+    A run that was interrupted goes on where it was, and one that is finished costs nothing, so that the same
+    command goes on with everything after whatever ended it. A run that fails stops no other, and is tried again
+    next time.
+
+    Args:
+        config: of the grid.
+        progress: is told what will be done.
+        watch: is told several times a second how far each run is.
+
+    Raises:
+        ConfigError: the grid makes no sense.
+        RunError: a folder holds a run with another configuration, or another comparison is at work here.
+        StoreError: a store cannot be read.
+    """
+    progress = progress or Silent()
+    cells = cells_of(config)
+    stores = {path.resolve().name: _facts(path) for path in config.store}
+    with _alone(config.out):
+        _refuse_others(cells)
+        gpus = _gpus(cells)
+        jobs = config.jobs or max(1, len(gpus))
+        progress.say(_announcement(cells, jobs, config.out))
+        states = run_cells(cells, jobs=jobs, gpus=gpus, logs=config.out / "logs", watch=watch or _nobody)
+        failed = {state.cell.name: state.fault for state in states if state.stage == "failed"}
+        records = tuple(read_record(cell) for cell in cells if cell.name not in failed)
+        if not records:
+            return Comparison(rows=(), records=(), failed=failed, files=())
+        rows = tuple(rows_of(records))
+        page = config.out / "report.html"
+        texts = _write_tables(config.out, rows, records)
+        write_page(
+            page,
+            rows=rows,
+            records=records,
+            failed=failed,
+            stores=stores,
+            commands={cell.name: train_command(cell.config) for cell in cells},
+            command=compare_command(config),
+        )
+    return Comparison(rows=rows, records=records, failed=failed, files=(*texts, page))
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep another comparison out of the folder; the lock goes with the process that holds it."""
+    with mending(out, RunError, option="--out", again="run the same command again"):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / "compare.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{out}: another kdcache compare is at work there. Wait for it, or pass --out with another folder."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _refuse_others(cells: Sequence[Cell]) -> None:
+    """See that what lies in the folders of the cells is what the cells ask for."""
+    for cell in cells:
+        out = cell.config.out
+        if not (out / "config.json").is_file():
+            continue
+        found = differences(cell.config, resumed_config(out))
+        if found:
+            shown = ", ".join(f"{key} = {before!r} (asked for {after!r})" for key, (before, after) in found.items())
+            raise RunError(
+                f"{out} holds a run with {shown}. Ask for what it has, pass --out with another folder, or delete it."
+            )
+
+
+def _gpus(cells: Sequence[Cell]) -> list[str]:
+    """Names for CUDA_VISIBLE_DEVICES: what it lists here, else the numbers of all GPUs; none if no run uses one."""
+    if not any(resolve_device(cell.config.device).type == "cuda" for cell in cells):
+        return []
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return listed.split(",") if listed else [str(number) for number in range(torch.cuda.device_count())]
+
+
+def _announcement(cells: Sequence[Cell], jobs: int, out: Path) -> str:
+    finished = sum((cell.config.out / "summary.json").is_file() for cell in cells)
+    begun = sum((cell.config.out / "config.json").is_file() for cell in cells) - finished
+    there = f", {finished} of them finished and {begun} begun" if finished or begun else ""
+    return f"{len(cells)} runs in {out}{there}; {jobs} at a time"
+
+
+def _facts(path: Path) -> dict[str, str]:
+    """What the page says of a store.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    seen = inspect_store(path)
+    manifest = seen.manifest
+    parts = ", ".join(f"{name} {part.samples:,} x {part.views} views" for name, part in manifest.parts.items())
+    exact = "exact" if manifest.exact_rows == 0 else "not measured"
+    return {
+        "id": f"{manifest.store_id} ({path})",
+        "teacher": f"{manifest.teacher.name}, weights {manifest.teacher.fingerprint}",
+        "teacher's accuracy": "-" if seen.teacher_accuracy is None else f"{100 * seen.teacher_accuracy:.2f} % (test)",
+        "rows": parts,
+        "size": f"{seen.bytes / 1e6:.2f} MB",
+        "codec": f"{manifest.codec['name']}: {manifest.fidelity or exact}",
+        "alignment": manifest.alignment,
+        "command": manifest.dump_command(path),
+    }
+
+
+def _write_tables(out: Path, rows: Sequence[Row], records: Sequence[Record]) -> tuple[Path, ...]:
+    texts = {"table.csv": table_csv(rows), "runs.csv": runs_csv(records), "table.tex": table_latex(rows)}
+    with mending(out, RunError, option="--out", again="run the same command again"):
+        for name, text in texts.items():
+            write_whole(out / name, text.encode())
+    return tuple(out / name for name in texts)
+
+
+def _nobody(states: Sequence[Progressed]) -> None:
+    del states
