@@ -103,7 +103,8 @@ class LowRank(Codec):
 
     def error_bound(self, answers: Answers) -> Bounds:
         """What the directions cannot say of this row, and half a unit of every coefficient."""
-        return self.error_bounds(answers).max(axis=1)
+        bounds: Bounds = self.error_bounds(answers).max(axis=1)
+        return bounds
 
     def error_bounds(self, answers: Answers) -> ClassBounds:
         """The same class by class; of the largest logits only what float16 rounds."""
