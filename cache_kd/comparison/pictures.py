@@ -25,7 +25,8 @@ COLOURS = (
 INK, FAINT, PAPER = "#010101", "#020202", "#030303"
 VARIABLES = {INK: "var(--ink)", FAINT: "var(--line)", PAPER: "var(--paper)"}
 
-STYLE = {
+# Any: the keys that matplotlib's types allow change with its version
+STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 9,
     "axes.edgecolor": FAINT,
@@ -101,8 +102,7 @@ def courses(
                 continue
             epochs = np.arange(1, len(middle) + 1)
             axes.fill_between(epochs, low, high, color=one.colour, alpha=0.16, linewidth=0)
-            marker = {"marker": "o", "markersize": 3.5} if len(middle) < 3 else {}
-            axes.plot(epochs, middle, color=one.colour, linewidth=1.6, linestyle="--" if one.live else "-", **marker)
+            _draw_line(axes, middle, one.colour, "--" if one.live else "-")
         _epoch_axis(axes)
         axes.set_ylabel(axis)
         if log:
@@ -151,10 +151,7 @@ def temperatures(one: Series) -> str | None:
             epochs = np.arange(1, len(levels) + 1)
             for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.3)):
                 axes.fill_between(epochs, levels[:, low], levels[:, high], color=one.colour, alpha=alpha, linewidth=0)
-            marker = {"marker": "o", "markersize": 3.5} if len(levels) < 3 else {}
-            axes.plot(
-                epochs, levels[:, 2], color=one.colour, linewidth=1.6, linestyle=("-", "--", ":")[number % 3], **marker
-            )
+            _draw_line(axes, levels[:, 2], one.colour, ("-", "--", ":")[number % 3])
         lowest, highest = axes.get_ylim()
         if highest - lowest < 0.5:  # a constant is no drama
             middle = (lowest + highest) / 2
@@ -233,6 +230,13 @@ def _temperatures(one: Series) -> list[NDArray[np.float64]]:
         return []
     terms = np.moveaxis(table.mean(0), 1, 0)
     return [term for number, term in enumerate(terms) if not any(np.allclose(term, other) for other in terms[:number])]
+
+
+def _draw_line(axes: Axes, values: NDArray[np.float64], colour: str, style: str) -> None:
+    """A value for each epoch; with points where a line alone would hardly be seen."""
+    marker = "o" if len(values) < 3 else ""
+    epochs = np.arange(1, len(values) + 1)
+    axes.plot(epochs, values, color=colour, linewidth=1.6, linestyle=style, marker=marker, markersize=3.5)
 
 
 def _epoch_axis(axes: Axes) -> None:
