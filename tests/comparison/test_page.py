@@ -1,0 +1,59 @@
+"""What the page says of the live teacher is what the runs measured."""
+
+from dataclasses import replace
+
+import pytest
+
+from cache_kd.comparison.grid import Group
+from cache_kd.comparison.page import savings_of, sections_of
+from cache_kd.comparison.record import EpochRecord, Record
+
+
+def record(seed: int, accuracy: float, seconds: float, **group) -> Record:
+    described = Group(**{"store": "r20", "student": "resnet8", "method": "kd"} | group)
+    epoch = EpochRecord(
+        accuracy=accuracy, cross_entropy=1.0, agreement=0.8, calibration_error=0.05, label_loss=1.2,
+        tau=((4.0,) * 5, (4.0,) * 5), seconds=seconds, step_seconds=seconds / 10, waiting=0.01, peak_bytes=10**9,
+    )  # fmt: skip
+    return Record(
+        name=f"{described.label}-s{seed}", group=described, seed=seed, epochs=(epoch,), reliability=None,
+        store_id="0" * 16, environment={"device": "cpu"},
+    )  # fmt: skip
+
+
+def test_the_saving_is_over_the_seeds_that_both_have():
+    """Live 6 s, cached 2 s; the cached student is 1 point better on seed 0, 3 on seed 1, and seed 2 has no match."""
+    cached = [record(0, 0.71, 2.0), record(1, 0.73, 2.0), record(2, 0.10, 99.0)]
+    live = [record(0, 0.70, 6.0, teacher="live"), record(1, 0.70, 6.0, teacher="live")]
+    (saving,) = savings_of([*cached, *live])
+    assert (saving.seeds, saving.ratio) == (2, pytest.approx(3.0))
+    assert saving.accuracy == "2.00 ± 1.41"
+
+
+def test_without_a_live_run_no_saving_is_claimed():
+    assert savings_of([record(0, 0.7, 2.0)]) == []
+
+
+def test_a_live_teacher_has_the_colour_of_its_method():
+    (section,) = sections_of(
+        [record(0, 0.7, 2.0), record(0, 0.6, 1.0, method="ce"), record(0, 0.7, 6.0, teacher="live")]
+    )
+    cached, plain, live = section.series
+    assert (cached.colour == live.colour, live.live) == (True, True)
+    assert plain.colour != cached.colour
+
+
+def test_what_nobody_measured_has_no_picture():
+    lone = record(0, 0.7, 2.0)
+    blind = replace(lone, epochs=(replace(lone.last, accuracy=None, agreement=None, peak_bytes=None, tau=()),))
+    (section,) = sections_of([blind])
+    drawn = {caption for panel in section.panels for caption, _ in panel.svgs}
+    assert drawn == {
+        "Calibration error", "Test cross-entropy", "Cross-entropy with the labels in training", "Time per step",
+        "Share of the time that a step waits for its batch",
+    }  # fmt: skip
+
+
+def test_equal_figures_give_equal_pictures():
+    first, second = (sections_of([record(0, 0.7, 2.0)]) for _ in range(2))
+    assert [panel.svgs for panel in first[0].panels] == [panel.svgs for panel in second[0].panels]
