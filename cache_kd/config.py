@@ -20,13 +20,25 @@ class Config(BaseModel):
 Some = TypeVar("Some", bound=Config)
 
 
-def load(kind: type[Some], file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Some:
-    """Build a config of `kind` from a TOML `file` (if any), then dotted `overrides` such as {"views.count": 8}.
+def load(
+    kind: type[Some],
+    file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    base: Mapping[str, Any] | None = None,
+) -> Some:
+    """Build a config of `kind` from `base`, above it a TOML `file`, above both dotted `overrides`.
+
+    Args:
+        kind: of config.
+        file: any part of it.
+        overrides: such as {"views.count": 8}.
+        base: any part of it.
 
     Raises:
         ConfigError: the file cannot be read, a key is unknown, or a value does not fit.
     """
-    values: dict[str, Any] = _read_toml(file) if file else {}
+    values = merged(base or {}, read_toml(file) if file else {})
     for key, value in (overrides or {}).items():
         _put(values, key.split("."), value)
     return build(kind, values, origin=str(file) if file else "")
@@ -71,18 +83,46 @@ def parse_value(text: str) -> Any:
         return text
 
 
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, group by group; where both say something, `above` is right.
+
+    >>> merged({"epochs": 240, "optimiser": {"lr": 0.05, "momentum": 0.9}}, {"optimiser": {"lr": 0.01}})
+    {'epochs': 240, 'optimiser': {'lr': 0.01, 'momentum': 0.9}}
+    """
+    both = {key: merged(value, {}) if isinstance(value, Mapping) else value for key, value in below.items()}
+    for key, value in above.items():
+        inside = both.get(key)
+        both[key] = merged(inside, value) if isinstance(inside, dict) and isinstance(value, Mapping) else value
+    return both
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return parse_toml(file.read_text(encoding="utf-8"), str(file))
+    except OSError as fault:
+        raise ConfigError(f"{file}: the config cannot be read ({fault.strerror}).") from None
+
+
+def parse_toml(text: str, origin: str) -> dict[str, Any]:
+    """What a TOML text holds.
+
+    Raises:
+        ConfigError: it is not TOML; the sentence names its `origin`.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigError(f"{origin} is not valid TOML: {fault}.") from None
+
+
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text, so it can be hashed."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as fault:
-        raise ConfigError(f"{file}: the config cannot be read ({fault.strerror}).") from None
-    except tomllib.TOMLDecodeError as fault:
-        raise ConfigError(f"{file} is not valid TOML: {fault}.") from None
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any) -> None:

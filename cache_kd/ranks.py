@@ -3,7 +3,9 @@
 One process is the common case, and then nothing is handed over. Several are started by torchrun, one rank each.
 """
 
+import logging
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,6 +145,9 @@ def open_ranks(device: str, precision: TrainPrecision) -> Ranks:
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if several else 1
     # named, not guessed: inside a SLURM job Fabric would look for ranks that nobody started
     environment = TorchElasticEnvironment() if several else LightningEnvironment()
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells how it finds its ranks
+    if several:  # torch warns of 1x1 convolutions, whose strides have two names in channels-last memory
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     fabric = Fabric(
         accelerator=kind,
         devices=here,

@@ -11,6 +11,7 @@ from cache_kd.errors import RunError
 from cache_kd.progress import Progress
 from cache_kd.ranks import Ranks
 from cache_kd.rundir import RunFolder
+from cache_kd.scalars import Scalars, demand_tensorboard
 from cache_kd.state import Position, State, generators, restore_generators
 from cache_kd.stopping import Stop
 from cache_kd.train_config import TrainConfig
@@ -37,7 +38,10 @@ class Recorder:
         self._state = state
         self._ranks = ranks
         self._progress = progress
+        self._scalars: Scalars | None = None
         self._saved_at = time.monotonic()
+        if config.tensorboard:
+            demand_tensorboard()
         if ranks.first and not resume:
             RunFolder.create(config.out, config.model_dump(mode="json"))
         ranks.wait()
@@ -58,27 +62,35 @@ class Recorder:
         if self._ranks.first:
             self.folder.forget_later_metrics(saved and saved[1])
         if saved is None:
+            self._start_scalars(0)
             return Position()
         tensors, words = saved
         with self.folder.readable():
             position = self._state.restore(tensors, words)
+        self._start_scalars(int(words["steps"]))
         own = f"generator.{self._ranks.rank}."
         restore_generators({name.removeprefix(own): tensors[name] for name in tensors if name.startswith(own)})
         return position
 
-    def log(self, **values: Any) -> None:
-        """Add one line to the metrics."""
+    def log(self, steps: int, **values: Any) -> None:
+        """Add one line to the metrics, after so many steps of the whole run."""
         if self._ranks.first:
             self.folder.log(**values)
+        if self._scalars is not None:
+            self._scalars.add(values, steps)
 
-    def save(self, position: Position) -> None:
-        """Save the state at `position`."""
+    def _start_scalars(self, steps: int) -> None:
+        if self._config.tensorboard and self._ranks.first:
+            self._scalars = Scalars(self.folder.path / "tensorboard", steps)
+
+    def save(self, position: Position, steps: int) -> None:
+        """Save the state at `position`, after so many steps of the whole run."""
         of_ranks = self._ranks.from_each(generators())
         if self._ranks.first:
             random = {
                 f"generator.{rank}.{name}": state for rank, own in enumerate(of_ranks) for name, state in own.items()
             }
-            self.folder.save_state(self._state.tensors() | random, self._state.words(position))
+            self.folder.save_state(self._state.tensors() | random, {**self._state.words(position), "steps": str(steps)})
         self._saved_at = time.monotonic()
 
     def after_step(self, position: Position, steps: int, stop: Stop) -> None:
@@ -101,7 +113,7 @@ class Recorder:
         if self._config.checkpoint_steps is not None:
             due = due or steps % self._config.checkpoint_steps == 0
         if asked or due:
-            self.save(position)
+            self.save(position, steps)
         if asked:
             self._progress.say(
                 f"Stopped in epoch {position.epoch + 1} after {position.step} of its steps. "

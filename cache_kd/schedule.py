@@ -7,14 +7,37 @@ from pydantic import Field, model_validator
 
 from cache_kd.config import Config
 
+# of the full value, as torch's OneCycleLR has them
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_END = ONE_CYCLE_START / 1e4
+
 
 class Schedule(Config):
-    """How a factor goes over training; 1.0 is the full value."""
+    """How a factor goes over training, step by step; 1.0 is the full value.
 
-    name: Literal["constant", "cosine", "step"] = "cosine"
+    Step s of an epoch of n steps stands at epoch + s/n: the first step of all stands at 0, and the last one just below
+    the number of epochs.
+
+    Attributes:
+        name: `constant`; `step`, times gamma at each milestone; `cosine`, down to `floor`; or `one-cycle`: up from 1/25
+            by a cosine, then down to 1/250,000 by another (momentum stays as it is).
+        warmup_epochs: of a straight line from `warmup_from` to 1, before the rest; for `one-cycle` the length of its
+            rise, where 0 means 0.3 of the training.
+        warmup_from: factor of the very first step.
+        milestones: epochs after which `step` multiplies by gamma, counted with the warm-up.
+        gamma: what by.
+        floor: where `cosine` ends.
+
+    References: Loshchilov and Hutter, SGDR, ICLR 2017 (cosine); Goyal et al., Accurate, Large Minibatch SGD, 2017
+    (warm-up); Smith and Topin, Super-Convergence, 2018 (one-cycle).
+    """
+
+    name: Literal["constant", "cosine", "step", "one-cycle"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
-    milestones: tuple[float, ...] = ()  # epochs after which `step` multiplies by gamma
+    warmup_from: Annotated[float, Field(ge=0, le=1)] = 0.0
+    milestones: tuple[float, ...] = ()
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def factor(self, epoch: float, epochs: int) -> float:
         """The factor at `epoch` (fractional, from 0) of `epochs`.
@@ -23,16 +46,30 @@ class Schedule(Config):
         0.1
         >>> Schedule(name="cosine").factor(5.0, 10)
         0.5
+        >>> [Schedule(name="one-cycle").factor(epoch, 10) for epoch in (0.0, 1.5, 3.0)]
+        [0.04, 0.52, 1.0]
         """
+        if self.name == "one-cycle":
+            return self._one_cycle(epoch, epochs)
         if epoch < self.warmup_epochs:
-            return epoch / self.warmup_epochs
+            return self.warmup_from + (1 - self.warmup_from) * epoch / self.warmup_epochs
         if self.name == "constant":
             return 1.0
         if self.name == "step":
             return math.prod((self.gamma for milestone in self.milestones if epoch >= milestone), start=1.0)
-        length = max(epochs - self.warmup_epochs, 1e-9)
-        done = min((epoch - self.warmup_epochs) / length, 1.0)
-        return round(0.5 * (1 + math.cos(math.pi * done)), 12)  # 12 digits: cos(pi / 2) is then exactly 0.5
+        return _fall(1.0, self.floor, epoch - self.warmup_epochs, epochs - self.warmup_epochs)
+
+    def _one_cycle(self, epoch: float, epochs: int) -> float:
+        rise = self.warmup_epochs or 0.3 * epochs
+        if epoch < rise:
+            return _fall(ONE_CYCLE_START, 1.0, epoch, rise)
+        return _fall(1.0, ONE_CYCLE_END, epoch - rise, epochs - rise)
+
+
+def _fall(start: float, end: float, at: float, length: float) -> float:
+    """From `start` to `end` over `length` by half a cosine."""
+    done = min(at / max(length, 1e-9), 1.0)
+    return end + (start - end) * round(0.5 * (1 + math.cos(math.pi * done)), 12)  # 12 digits: exactly 0.5 in the middle
 
 
 class Course(Config):

@@ -54,7 +54,7 @@ class SyncedBatchNorm(_BatchNorm):
         if not self.training and self.running_mean is not None:
             plain: Tensor = super().forward(input)
             return plain
-        wide = input.float()
+        wide = input.to(torch.promote_types(input.dtype, torch.float32))
         dimensions = [dimension for dimension in range(wide.dim()) if dimension != 1]
         shape = [1, -1] + [1] * (wide.dim() - 2)
         own = wide.new_tensor([wide.numel() / wide.shape[1]])

@@ -88,7 +88,9 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
             at = _train_epoch(run, at, stop, progress)
             figures = figures_of(config, student, material, ranks)
             averaged = averaged_figures(config, student, average, material, ranks)
+            steps = (epoch + 1) * run.steps_per_epoch
             recorder.log(
+                steps,
                 epoch=epoch + 1,
                 seconds=at.seconds,
                 waiting=at.waited / at.seconds,
@@ -98,7 +100,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
             )
             # before the state: who goes on from an older state writes these weights again
             recorder.save_weights(student, average, about(config, material))
-            recorder.save(Position(epoch=epoch + 1))
+            recorder.save(Position(epoch=epoch + 1), steps)
             progress.say(epoch_line(epoch + 1, config.epochs, at.seconds, figures, averaged))
             at = Position(epoch=epoch + 1)
     return recorder.finish(
@@ -120,6 +122,11 @@ class _Run:
     teachers: TeacherLogits
     ranks: Ranks
     recorder: Recorder
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The same for every epoch."""
+        return -(-len(self.material.source) // self.config.batch_size)
 
 
 def _train_epoch(run: _Run, at: Position, stop: Stop, progress: Progress) -> Position:
@@ -158,7 +165,9 @@ def _log(run: _Run, outcome: Outcome, epoch: int, step: int, position: float, gl
     values = {name: value.item() for name, value in outcome.loss.items()}
     _check_finite(values, epoch, step)
     taus = temperatures_of(run.objective.method, outcome.seen, outcome.teacher, outcome.labels)
-    run.recorder.log(step=global_step, position=position, lr=run.optimiser.param_groups[0]["lr"], **values, **taus)
+    run.recorder.log(
+        global_step, step=global_step, position=position, lr=run.optimiser.param_groups[0]["lr"], **values, **taus
+    )
 
 
 def _student(config: TrainConfig, material: Material, ranks: Ranks) -> nn.Module:

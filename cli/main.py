@@ -24,6 +24,7 @@ from cache_kd.cli.methods import methods
 from cache_kd.cli.models import models
 from cache_kd.cli.plan import plan
 from cache_kd.cli.recipes import recipes
+from cache_kd.cli.presets import presets
 from cache_kd.cli.repair import repair
 from cache_kd.cli.rm import rm
 from cache_kd.cli.schema import schema
@@ -68,7 +69,7 @@ def _warnings_in_words() -> Iterator[None]:
 def _after_stop(ctx: click.Context) -> str:
     kept = {
         "dump": "Finished shards are kept; ",
-        "train": "Finished epochs are kept; ",
+        "train": "What was saved is kept; ",
         "compare": "Finished runs and epochs are kept; ",
         "import": "Finished shards are kept; ",
         "merge": "Finished shards are kept; ",
@@ -113,6 +114,7 @@ for command in (
     methods,
     models,
     recipes,
+    presets,
     data,
     export,
     import_,

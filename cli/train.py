@@ -14,7 +14,6 @@ from cache_kd.cli.options import (
     json_option,
     normalise_option,
     overrides,
-    precision_option,
     render_option,
     require,
     root_option,
@@ -96,7 +95,19 @@ from cache_kd.cli.options import (
 @workers_option
 @render_option
 @device_option
-@precision_option
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16", "fp16"]),
+    default=None,
+    help="float32 (TF32 off), or autocast to bf16, or to fp16 with scaled gradients.  [default: float32]",
+)
+@click.option(
+    "--tensorboard",
+    flag_value=True,
+    default=None,
+    help="Metrics for TensorBoard too, in RUN/tensorboard.",
+)
+@click.option("--preset", default=None, help="A recipe of the literature: cifar100, imagenet, quick (kdcache presets).")
 @config_options
 @json_option
 def train(
@@ -110,9 +121,12 @@ def train(
     normalise: str | None,
     teacher: str | None,
     checkpoint: Path | None,
+    preset: str | None,
     **options: Any,
 ) -> None:
     """Train a student from a store, or any model on --data.
+
+    Several GPUs or nodes: torchrun --nproc-per-node 4 -m cache_kd.cli train ..., see docs/training.md.
 
     \b
     Examples:
@@ -120,6 +134,9 @@ def train(
       kdcache train --store stores/resnet20 --student resnet8 --method rld --set knobs.alpha=1
       kdcache train --store stores/resnet20 --student resnet8 --method dkd --temperature normkd
       kdcache train --store a --store b --student resnet8 --method kd --fold mean_logits
+      kdcache train --store stores/resnet32x4 --student resnet8x4 --method dkd --published cifar --preset cifar100
+
+    A value of --set or of an option stands above one of --config, which stands above one of --preset.
 
     Any number of a method may follow a course over the epochs, counted from 1:
 
@@ -136,6 +153,7 @@ def train(
       --set order.window=16
     """
     from cache_kd.cli.console import Terminal, print_json
+    from cache_kd.ranks import is_first
     from cache_kd.train import train as run
     from cache_kd.train_config import resumed_config
 
@@ -148,9 +166,18 @@ def train(
         elif teacher is not None or checkpoint is not None:
             raise click.UsageError("--teacher and --checkpoint belong to --live-teacher; a store needs neither.")
         config = _config(
-            config_file, assignments, live_teacher, data=data, data__root=root, data__normalise=normalise, **options
+            config_file,
+            assignments,
+            live_teacher,
+            preset,
+            data=data,
+            data__root=root,
+            data__normalise=normalise,
+            **options,
         )
     summary = run(config, resume=resume is not None, progress=Terminal())
+    if not is_first():
+        return
     if as_json:
         print_json(summary)
         return
@@ -159,10 +186,13 @@ def train(
     click.echo(f"{summary['run']}{accuracy}{agreement}  {summary['seconds_per_epoch']:.1f} s/epoch")
 
 
-def _config(config_file: Path | None, assignments: tuple[str, ...], live_teacher: bool, **options: Any) -> Any:
+def _config(
+    config_file: Path | None, assignments: tuple[str, ...], live_teacher: bool, preset: str | None, **options: Any
+) -> Any:
     """The run that the options describe; its folder is named after it unless --out says otherwise."""
     from cache_kd.composition import Composition
     from cache_kd.config import load
+    from cache_kd.presets import preset_named
     from cache_kd.train_config import TrainConfig
 
     data = options.pop("data")
@@ -178,4 +208,13 @@ def _config(config_file: Path | None, assignments: tuple[str, ...], live_teacher
         given["out"] = Path("runs") / f"{given.get('student', 'student')}-{method}-s{given.get('seed', 0)}".replace(
             ":", "."
         )
-    return load(TrainConfig, config_file, given)
+    base = preset_named(preset).values(given.get("student") or _student_in(config_file)) if preset else None
+    return load(TrainConfig, config_file, given, base=base)
+
+
+def _student_in(config_file: Path | None) -> str | None:
+    """Whom a --config names; some presets treat students differently."""
+    from cache_kd.config import read_toml
+
+    named = read_toml(config_file).get("student") if config_file is not None else None
+    return named if isinstance(named, str) else None

@@ -1,4 +1,5 @@
 import pytest
+import torch
 from pydantic import ValidationError
 
 from cache_kd.schedule import Course, Schedule, warm_up
@@ -8,6 +9,34 @@ def test_warm_up_is_linear_and_then_the_rest_of_the_schedule_begins():
     schedule = Schedule(name="cosine", warmup_epochs=2)
     assert [schedule.factor(epoch, 10) for epoch in (0.0, 1.0, 2.0)] == [0.0, 0.5, 1.0]
     assert schedule.factor(10.0, 10) == 0.0
+
+
+def test_a_warm_up_may_begin_above_nothing():
+    schedule = Schedule(name="step", milestones=(3,), warmup_epochs=2, warmup_from=0.2)
+    assert [schedule.factor(epoch, 10) for epoch in (0.0, 1.0, 2.0, 3.0)] == pytest.approx([0.2, 0.6, 1.0, 0.1])
+
+
+@pytest.mark.parametrize("rise", [0, 1.5])
+def test_one_cycle_is_that_of_torch(rise):
+    """Torch counts the steps so that its last one is the end: n + 1 of them are the positions 0 to n of ours."""
+    epochs, per_epoch = 10, 4
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    steps = epochs * per_epoch
+    share = (rise or 0.3 * epochs) / epochs
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=1.0, total_steps=steps + 1, pct_start=(share * steps + 1) / (steps + 1), cycle_momentum=False
+    )
+    ours = Schedule(name="one-cycle", warmup_epochs=rise)
+    for step in range(steps + 1):
+        assert ours.factor(step / per_epoch, epochs) == pytest.approx(theirs.get_last_lr()[0], abs=1e-9), step
+        if step < steps:
+            optimiser.step()
+            theirs.step()
+
+
+def test_a_cosine_ends_on_its_floor():
+    schedule = Schedule(name="cosine", floor=0.1)
+    assert [schedule.factor(epoch, 10) for epoch in (0.0, 5.0, 10.0)] == pytest.approx([1.0, 0.55, 0.1])
 
 
 def test_steps_multiply_at_each_milestone():

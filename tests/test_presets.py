@@ -1,0 +1,81 @@
+"""Presets: the numbers of the literature, and what stands above what."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from cache_kd.cli.main import main
+from cache_kd.config import load
+from cache_kd.errors import ConfigError
+from cache_kd.models.zoo import names as models
+from cache_kd.presets import names, preset_named
+from cache_kd.train_config import TrainConfig
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_preset_is_part_of_a_configuration(name, images, tmp_path):
+    needed = {"student": "resnet8", "out": tmp_path, "data.data": str(images)}
+    config = load(TrainConfig, None, needed, base=preset_named(name).values("resnet8"))
+    assert config.schedule.warmup_epochs < config.epochs
+    assert all(milestone < config.epochs for milestone in config.schedule.milestones)
+
+
+def test_cifar100_is_the_recipe_of_the_literature():
+    values = preset_named("cifar100").values("resnet8x4")
+    assert (values["epochs"], values["batch_size"]) == (240, 64)
+    assert values["optimiser"] | values["schedule"] == {
+        "lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4, "nesterov": False,
+        "name": "step", "milestones": [150, 180, 210], "gamma": 0.1, "warmup_epochs": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("student", ["MobileNetV2", "ShuffleV1", "ShuffleV2", "shufflev2"])
+def test_light_students_learn_slower(student):
+    assert preset_named("cifar100").values(student)["optimiser"]["lr"] == 0.01
+    assert preset_named("cifar100").values(student)["optimiser"]["momentum"] == 0.9
+
+
+def test_students_that_are_trained_otherwise_are_models_of_the_zoo():
+    for name in names():
+        assert {student for other in preset_named(name).students for student in other.names} <= set(models())
+
+
+def test_imagenet_is_the_recipe_of_the_literature():
+    values = preset_named("imagenet").values(None)
+    assert (values["epochs"], values["batch_size"]) == (100, 512)
+    assert (values["optimiser"]["lr"], values["optimiser"]["weight_decay"]) == (0.2, 1e-4)
+    assert values["schedule"]["milestones"] == [30, 60, 90]
+
+
+def test_an_option_stands_above_a_file_and_a_file_above_a_preset(images, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('student = "resnet8x0.5"\nepochs = 1\n[optimiser]\nlr = 0.02\nmomentum = 0.5\n')
+    ran = CliRunner().invoke(
+        main,
+        ["train", "--preset", "cifar100", "--config", str(file), "--data", str(images), "--lr", "0.03",
+         "--set", "schedule.milestones=[]", "--device", "cpu", "--out", str(tmp_path / "run")],
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["batch_size"] == 64
+    assert config["epochs"] == 1
+    assert config["schedule"] == config["schedule"] | {"name": "step", "milestones": []}
+    assert [config["optimiser"][name] for name in ("lr", "momentum", "weight_decay")] == [0.03, 0.5, 5e-4]
+
+
+def test_an_unknown_preset_is_refused_by_name(images):
+    ran = CliRunner().invoke(main, ["train", "--preset", "cifar10", "--data", str(images), "--student", "resnet8"])
+    assert ran.exit_code == 1
+    assert "There is no preset 'cifar10'; did you mean 'cifar100'" in ran.output
+
+
+def test_presets_are_listed_and_shown():
+    listed = CliRunner().invoke(main, ["presets"]).output
+    assert all(name in listed for name in names())
+    shown = CliRunner().invoke(main, ["presets", "cifar100"]).output
+    assert "milestones = [150, 180, 210]" in shown
+    as_json = json.loads(CliRunner().invoke(main, ["presets", "imagenet", "--json"]).output)
+    assert as_json["imagenet"]["config"]["epochs"] == 100
+    with pytest.raises(ConfigError, match="There is no preset 'imagnet'; did you mean 'imagenet'"):
+        preset_named("imagnet")
