@@ -13,6 +13,7 @@ from cache_kd.cli.data import data
 from cache_kd.cli.demo import demo
 from cache_kd.cli.dump import dump
 from cache_kd.cli.export import export
+from cache_kd.cli.export_student import export_student
 from cache_kd.cli.find import find
 from cache_kd.cli.gc import gc
 from cache_kd.cli.import_ import import_
@@ -23,8 +24,8 @@ from cache_kd.cli.merge import merge
 from cache_kd.cli.methods import methods
 from cache_kd.cli.models import models
 from cache_kd.cli.plan import plan
-from cache_kd.cli.recipes import recipes
 from cache_kd.cli.presets import presets
+from cache_kd.cli.recipes import recipes
 from cache_kd.cli.repair import repair
 from cache_kd.cli.rm import rm
 from cache_kd.cli.schema import schema
@@ -113,10 +114,11 @@ for command in (
     gc,
     methods,
     models,
-    recipes,
     presets,
+    recipes,
     data,
     export,
+    export_student,
     import_,
     schema,
     demo,
