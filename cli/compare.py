@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--device", "run__device", metavar="auto|cpu|cuda|mps", default=None, help="Where the runs are.  [default: auto]"
 )
+@click.option("--preset", default=None, help="A recipe of the literature: cifar100, imagenet, quick (kdcache presets).")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the runs and of the report.")
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=None, help="Runs at a time.  [default: one for each GPU, else 1]"

@@ -53,6 +53,8 @@ def compare_command(config: CompareConfig) -> str:
         words += ["--vary", f"{key}={json.dumps(values)}"]
     if config.live:
         words += ["--live", ",".join(config.live)]
+    if config.preset:
+        words += ["--preset", config.preset]
     return shlex.join([*words, *_set(flat(config.run)), "--out", str(config.out)])
 
 

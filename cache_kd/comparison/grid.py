@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from cache_kd.composition import Composition
-from cache_kd.config import Config, build, canonical_json
+from cache_kd.config import Config, build, canonical_json, merged
 from cache_kd.errors import ConfigError, did_you_mean
+from cache_kd.presets import preset_named
 from cache_kd.train_config import TrainConfig
 
 PLAIN = "ce"  # cross-entropy with the labels alone
@@ -46,6 +47,7 @@ class CompareConfig(Config):
     vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # kd.tau, or a key of `run`, to its values
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     live: tuple[str, ...] = ()  # methods that are trained with the teacher in the loop, too
+    preset: str | None = None  # of kdcache presets: below what `run` says
     run: dict[str, Any] = Field(default_factory=dict)  # what all runs have: the keys of kdcache train
     jobs: Annotated[int, Field(ge=1)] | None = None  # at the same time; None: one for each GPU, else one
 
@@ -167,7 +169,9 @@ def _runs(config: CompareConfig, store: Path, student: str, method: str) -> Iter
         if (place := _place(key, composition)) is not None
     ]
     for chosen in itertools.product(*axes):
-        values = {**copy.deepcopy(config.run), "store": (store,), "student": student, "out": config.out}
+        recipe = preset_named(config.preset).values(student) if config.preset else {}
+        common = merged(recipe, copy.deepcopy(config.run))
+        values = {**common, "store": (store,), "student": student, "out": config.out}
         live = values.pop("live_teacher", None) or {}
         if method == PLAIN:
             values.pop("published", None)  # the authors' numbers are a method's

@@ -32,6 +32,7 @@ GRIDS = st.fixed_dictionaries(
         "seeds": st.sampled_from([[0], [0, 1, 2], [3], [5, 7]]),
         "vary": st.sampled_from([{}, {"kd.tau": [2.0, {"points": [[1, 8.0], [3, 2.0]]}], "view_schedule": ["first"]}]),
         "live": st.sampled_from([[], ["kd"]]),
+        "preset": st.sampled_from([None, "cifar100"]),
         "run": RUNS,
     }
 )

@@ -111,6 +111,14 @@ def test_the_authors_numbers_are_asked_for_of_methods_alone():
     assert (plain.config.published, kd.config.published) == (None, "cifar")
 
 
+def test_a_preset_is_below_what_all_runs_have_and_knows_its_students():
+    usual, light = cells_of(
+        grid(methods=["kd"], student=["resnet8x4", "MobileNetV2"], preset="cifar100", run={"epochs": 3})
+    )
+    assert (usual.config.epochs, usual.config.batch_size) == (3, 64)
+    assert (usual.config.optimiser.lr, light.config.optimiser.lr) == (0.05, 0.01)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
