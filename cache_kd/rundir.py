@@ -132,7 +132,8 @@ class RunFolder:
             yield
         except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError, OSError) as fault:
             path = self.path / "state.safetensors"
-            raise RunError(f"{path} cannot be resumed: {fault}. Start again with another --out.") from None
+            said = " ".join(str(fault).split())[:300].rstrip(". ")
+            raise RunError(f"{path} cannot be resumed: {said}. Start again with another --out.") from None
 
     def _mending(self) -> AbstractContextManager[None]:
         again = f"pass --resume {self.path}: what was saved is kept"

@@ -1,11 +1,5 @@
 """The student's route, from a shell's point of view and from a proof's."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -100,42 +94,6 @@ def test_a_run_leaves_config_metrics_weights_and_summary(stores, tmp_path):
     assert 0 <= summary["agreement"] <= 1
     epochs = [line for line in RunFolder.open(tmp_path / "run").metrics() if "epoch" in line]
     assert [line["epoch"] for line in epochs] == [1, 2]
-
-
-def test_a_killed_run_goes_on_to_the_same_weights(stores, tmp_path):
-    """kill -9 in the middle of an epoch; metrics and weights equal an uninterrupted run's."""
-    arguments = ["--student", STUDENT, "--store", str(stores["float16"]), "--method", "kd", "--batch-size", "32",
-                 "--epochs", "3", "--device", "cpu"]  # fmt: skip
-    start = "import torch; torch.set_num_threads(1); from cache_kd.cli.main import main; main()"
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(
-        [sys.executable, "-c", start, "train", *arguments, "--out", str(whole)], check=True, capture_output=True
-    )
-    child = subprocess.Popen(
-        [sys.executable, "-c", start, "train", *arguments, "--out", str(killed)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not (killed / "weights.safetensors").exists():
-        time.sleep(0.01)
-        assert child.poll() is None
-    time.sleep(0.05)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    assert not (killed / "summary.json").exists()
-    resumed = subprocess.run(
-        [sys.executable, "-c", start, "train", "--resume", str(killed)], check=True, capture_output=True, text=True
-    )
-    assert "going on after epoch" in resumed.stderr
-    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(killed).values(), strict=True))
-    assert _metrics(whole) == _metrics(killed)
-
-
-def _metrics(out: Path) -> list[dict[str, float]]:
-    """All lines without timings and memory, which are the machine's."""
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    measured = ("seconds", "waiting", "peak_bytes")
-    return [{key: value for key, value in line.items() if key not in measured} for line in lines]
 
 
 def halt(student: TrainConfig) -> None:
