@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from cache_kd.opened import open_store
 from cache_kd.progress import Silent
 from cache_kd.provenance import Provenance
 from cache_kd.rundir import RunFolder
-from cache_kd.train import TrainConfig, train
+from cache_kd.train import Data, LiveTeacher, TrainConfig, train
 
 PAGE = (Path(__file__).parents[1] / "docs" / "students.md").read_text(encoding="utf-8")
 STUDENT = "resnet8x0.5"
@@ -41,6 +42,16 @@ def run(stores, tmp_path_factory):
 
 def exported(run, folder, **changes):
     return export_student(ExportStudentConfig(run=run, out=folder / "student.safetensors", **changes))
+
+
+class Words(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
 
 
 # ---- the weights
@@ -107,6 +118,27 @@ def test_a_teacher_of_its_own_says_its_classes_and_pictures(images, teacher_weig
     assert about.best_accuracy >= about.accuracy > 0
 
 
+def test_a_live_teacher_is_named_and_images_that_are_gone_are_missed(images, teacher_weights, tmp_path):
+    moving = Path(shutil.copy(images, tmp_path / "moving.h5"))
+    train(
+        TrainConfig(
+            student=STUDENT,
+            out=tmp_path / "run",
+            data=Data(data=str(moving), normalise="fashion-mnist"),
+            live_teacher=LiveTeacher(name=STUDENT, checkpoint=teacher_weights),
+            method="kd",
+            epochs=1,
+            device="cpu",
+        )
+    )
+    moving.unlink()
+    words = Words()
+    about = export_student(ExportStudentConfig(run=tmp_path / "run", out=tmp_path / "student.safetensors"), words)
+    assert [(each.name, each.fingerprint) for each in about.provenance.teachers] == [(STUDENT, None)]
+    assert (about.provenance.class_names, about.provenance.height) == (None, None)
+    assert "moving.h5" in words.said[0]
+
+
 def test_several_teachers_are_all_named(stores, tmp_path):
     both = (stores["float16"], stores["float32"])
     train(TrainConfig(student=STUDENT, out=tmp_path / "run", store=both, method="kd", epochs=1, device="cpu"))
@@ -117,16 +149,6 @@ def test_several_teachers_are_all_named(stores, tmp_path):
 
 
 # ---- stores that moved
-
-
-class Words(Silent):
-    """Keeps what is said."""
-
-    def __init__(self):
-        self.said = []
-
-    def say(self, message):
-        self.said.append(message)
 
 
 def test_a_store_that_moved_is_named_or_missed(own_store, tmp_path):
@@ -155,8 +177,6 @@ def test_another_store_in_its_place_is_refused(run, stores, tmp_path):
 
 
 def test_what_is_no_finished_run_is_refused(run, stores, tmp_path):
-    import shutil
-
     for foreign in (stores["float16"], tmp_path / "nothing"):
         with pytest.raises(RunError, match=r"is not a run folder \(no config.json\)"):
             exported(foreign, tmp_path)
