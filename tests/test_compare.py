@@ -24,6 +24,8 @@ from cache_kd.comparison.pictures import COLOURS
 from cache_kd.errors import RunError
 from cache_kd.rundir import RunFolder
 
+pytestmark = pytest.mark.slow  # every run is a process of its own, which imports torch first
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 COMMAND = "import torch; torch.set_num_threads(1); from cache_kd.cli.main import main; main()"
 

@@ -12,10 +12,10 @@ from cache_kd.store.arrays import METADATA_FILE
 from cache_kd.store.catalog import is_begun, store_folders
 from cache_kd.store.damage import own_files
 from cache_kd.store.disk import mending
+from cache_kd.store.folder import OURS
 from cache_kd.store.locks import is_being_written, unread, writing
 from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, read_manifest
 from cache_kd.store.record import FOLDER, is_recorded, pieces
-from cache_kd.store.writer import OURS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,6 @@
 """Writes a store shard by shard, so that it survives being killed at any moment and goes on where it was."""
 
-import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cache_kd.errors import ModelError, StoreError, StoreMismatch
+from cache_kd.errors import ModelError
 from cache_kd.files import sync_folder, write_whole
 from cache_kd.store.arrays import (
     StoredArray,
@@ -24,15 +22,25 @@ from cache_kd.store.arrays import (
     knob_array,
     label_array,
     logit_arrays,
-    metadata_fault,
-    metadata_files,
 )
 from cache_kd.store.codec import Answers, Encoded, LastLayer, UnfitLogit, make_codec
 from cache_kd.store.disk import mending
 from cache_kd.store.fidelity import measure_fidelity
+from cache_kd.store.folder import (
+    clear_temporaries,
+    create,
+    discard,
+    fitting,
+    grow,
+    is_store,
+    is_whole,
+    make_folders,
+    refuse_foreign,
+    write_metadata,
+)
 from cache_kd.store.layout import Shard
 from cache_kd.store.locks import writing
-from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest, differences, read_manifest, root_file
+from cache_kd.store.manifest import ROOT_FILE, Manifest, read_manifest, root_file
 from cache_kd.store.parameters import encode_parameters, equipped_codec
 from cache_kd.store.record import (
     FOLDER,
@@ -51,10 +59,6 @@ from cache_kd.store.record import (
 from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
 from cache_kd.store.witness import encode, witness_views
 from cache_kd.types import Digests, KnobRows, LabelArray, LogitArray, Logits
-
-# the folders of a store; an abandoned creation may have left any of them, with metadata but no rows in it
-OURS = ("logits", "view_digest", "labels", "samples", "exact", "knobs", "test", WITNESS_FOLDER, FOLDER)
-
 
 _Write = tuple[StoredArray, tuple[Any, ...], NDArray[Any]]  # an array, a place in it, and what stands there
 
@@ -108,25 +112,25 @@ class Writer:
             StoreError: `path` is something else than a store, or cannot be written to.
         """
         with mending(path), ExitStack() as lock:
-            if _is_store(path):
-                stored = _fitting(path, manifest)
-                if stored == stored.with_views_of(manifest) and _is_whole(path, stored) and _is_labelled(stored):
+            if is_store(path):
+                stored = fitting(path, manifest)
+                if stored == stored.with_views_of(manifest) and is_whole(path, stored) and _is_labelled(stored):
                     return cls(path, stored, [], lock.pop_all())
             else:
-                _refuse_foreign(path)
+                refuse_foreign(path)
                 path.mkdir(parents=True, exist_ok=True)
                 sync_folder(path.parent)
             lock.enter_context(writing(path))
             # another process may have begun or finished the store before the lock was ours
-            if _is_store(path):
-                before = _fitting(path, manifest)
+            if is_store(path):
+                before = fitting(path, manifest)
                 admit(before)
-                stored = _grow(path, before, manifest)
+                stored = grow(path, before, manifest)
             else:
-                stored = _create(path, manifest)
-            _clear_temporaries(path)
+                stored = create(path, manifest)
+            clear_temporaries(path)
             pending = unfinished(path, stored)
-            _discard(path, pending)
+            discard(path, pending)
             writer = cls(path, stored, pending, lock.pop_all())
             writer._note_fidelity()
             return writer
@@ -148,15 +152,15 @@ class Writer:
             manifest = read_manifest(path)
             lock.enter_context(writing(path))
             (path / FOLDER).mkdir(exist_ok=True)
-            _write_metadata(path, manifest)
-            _clear_temporaries(path)
+            write_metadata(path, manifest)
+            clear_temporaries(path)
             faulty = [
                 piece
                 for piece in suspects
                 if not is_recorded(path, piece) or find_fault(path, manifest.store_id, piece, deep=True)
             ]
             faulty = with_dependants(manifest, faulty)
-            _discard(path, faulty)
+            discard(path, faulty)
             return cls(path, manifest, faulty, lock.pop_all())
 
     def __enter__(self) -> "Writer":
@@ -308,7 +312,7 @@ class Writer:
         assert len(rows) == piece.rows
         if piece.name in self._unfinished:
             with self._vouching_for(piece):
-                _make_folders(self.path, Path(WITNESS_FOLDER))
+                make_folders(self.path, Path(WITNESS_FOLDER))
                 (self.path / piece.files[0]).write_bytes(encode(rows))
 
     def _note_fidelity(self) -> None:
@@ -344,7 +348,7 @@ class Writer:
     def _vouching_for(self, piece: Piece) -> Iterator[None]:
         """Clear the place of a piece; once its files are written, bring them to the disk, then vouch for them."""
         with mending(self.path, needed=self._pending_bytes()):
-            _discard(self.path, [piece])
+            discard(self.path, [piece])
             yield
             for file in piece.files:
                 _sync_file(self.path, file)
@@ -360,105 +364,6 @@ class Writer:
 
 def _is_labelled(manifest: Manifest) -> bool:
     return manifest.fidelity is not None or not manifest.exact_rows
-
-
-def _is_store(path: Path) -> bool:
-    return (path / ROOT_FILE).exists()
-
-
-def _is_whole(path: Path, manifest: Manifest) -> bool:
-    return not unfinished(path, manifest) and not any(
-        metadata_fault(path, file, content) for file, content in metadata_files(manifest).items()
-    )
-
-
-def _fitting(path: Path, asked: Manifest) -> Manifest:
-    """The manifest at `path`, if it is of the same numbers as `asked`."""
-    stored = read_manifest(path)
-    found = differences(stored, asked)
-    if found:
-        lines = [f"  {field}: stored {_shown(before)}, asked for {_shown(after)}" for field, before, after in found]
-        raise StoreMismatch(
-            f"{path} holds store {stored.store_id}; {asked.store_id} was asked for. They differ in\n"
-            + "\n".join(lines)
-            + "\nPass another --store, or ask for what is stored."
-        )
-    return stored
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value)
-
-
-def _refuse_foreign(path: Path) -> None:
-    """Refuse a path that holds anything which an abandoned creation of ours does not explain."""
-    if path.exists() and not path.is_dir():
-        raise StoreError(f"{path} is a file; a store is a folder. Pass another --store.")
-    if not path.exists():
-        return
-    ours = {LOCK, f".{CREATING}.tmp"}
-    others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
-    # asked last: another dump may have begun meanwhile, and its mark stands until its manifest does
-    if others and not (path / CREATING).exists() and not _is_store(path):
-        raise StoreError(
-            f"{path} is not a store and not empty (it has {', '.join(others[:3])}{', …' if others[3:] else ''}); "
-            "nothing there was touched. Pass another --store, or empty the folder yourself."
-        )
-
-
-def _create(path: Path, manifest: Manifest) -> Manifest:
-    """Arrays first, the manifest last: until it stands, the mark says that all here is ours and worth nothing."""
-    _refuse_foreign(path)
-    write_whole(path / CREATING, json.dumps({"store_id": manifest.store_id}).encode())
-    for name in OURS:
-        if (path / name).exists():
-            shutil.rmtree(path / name)
-    (path / FOLDER).mkdir()
-    sync_folder(path)
-    _write_metadata(path, manifest)
-    write_whole(path / ROOT_FILE, root_file(manifest))
-    return manifest
-
-
-def _grow(path: Path, stored: Manifest, asked: Manifest) -> Manifest:
-    """Arrays first, the manifest last; arrays with more views than the manifest names harm nobody."""
-    grown = stored.with_views_of(asked)
-    _write_metadata(path, grown)
-    if grown != stored:
-        write_whole(path / ROOT_FILE, root_file(grown))
-    (path / FOLDER).mkdir(exist_ok=True)
-    return grown
-
-
-def _write_metadata(path: Path, manifest: Manifest) -> None:
-    """Every metadata file that does not say what it has to."""
-    for file, content in metadata_files(manifest).items():
-        if metadata_fault(path, file, content):
-            _make_folders(path, Path(file).parent)
-            write_whole(path / file, json.dumps(content, indent=2).encode())
-
-
-def _make_folders(path: Path, folder: Path) -> None:
-    for below in [*reversed(folder.parents), folder]:
-        (path / below).mkdir(exist_ok=True)
-        sync_folder((path / below).parent)
-
-
-def _clear_temporaries(path: Path) -> None:
-    """The mark of creation, and what a kill left of a file to be renamed: zarr's `.partial`, our `.tmp`."""
-    (path / CREATING).unlink(missing_ok=True)
-    for folder, _, names in os.walk(path):
-        for name in names:
-            if name.endswith(".partial") or (name.startswith(".") and name.endswith(".tmp")):
-                (Path(folder) / name).unlink()
-
-
-def _discard(path: Path, suspects: Iterable[Piece]) -> None:
-    """Delete records first, then files; zarr would read a torn shard before overwriting it, and fail."""
-    for piece in suspects:
-        (path / piece.record).unlink(missing_ok=True)
-        for file in piece.files:
-            (path / file).unlink(missing_ok=True)
 
 
 def _sync_file(path: Path, file: str) -> None:

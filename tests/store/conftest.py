@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cache_kd.store.codec import Answers, make_codec
+from cache_kd.store.codec import Answers, LastLayer, make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import new_manifest
 from cache_kd.store.reader import Reader
@@ -44,10 +44,12 @@ def describe():
                 "precision": "float32",
                 **(teacher or {}),
             },
-            "codec": codec if isinstance(codec, dict) else make_codec(codec).to_json(),
             "environment": {"torch": "2"},
+            **changes,
         }
-        return new_manifest(**(knobs | changes))
+        if not isinstance(codec, dict):
+            codec = make_codec(codec).resolved(classes=knobs["classes"], features=knobs["classes"]).to_json()
+        return new_manifest(**{"codec": codec, **knobs})
 
     return make
 
@@ -66,6 +68,12 @@ def teach():
         return torch.from_numpy((5 * np.sin(angle)).astype(np.float32)), digests.astype(np.uint32)
 
     return rows
+
+
+def last_layer_of(logits):
+    """A last layer that gives its features back as logits."""
+    classes = logits.shape[1]
+    return LastLayer(features=logits, weight=torch.eye(classes), bias=torch.zeros(classes))
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +105,8 @@ def write(teach, labels_of, witnesses_of):
                 writer.write_labels(part, labels_of(manifest, part))
             pending = writer.pending()[:at_most]
             for shard in pending:
-                writer.write(shard, *teach(shard, manifest.classes, writer.manifest.samples_of(shard)))
+                logits, digests = teach(shard, manifest.classes, writer.manifest.samples_of(shard))
+                writer.write(shard, logits, digests, last_layer_of(logits))
         return len(pending)
 
     return whole
@@ -110,7 +119,6 @@ def assert_right(teach, labels_of, witnesses_of):
     def compare(path):
         reader = Reader.open(path)
         manifest = reader.manifest
-        codec = make_codec(manifest.codec)
         for view in witness_views(manifest):
             assert np.array_equal(reader.witnesses(view), witnesses_of(manifest, view))
         for name, part in manifest.parts.items():
@@ -118,9 +126,10 @@ def assert_right(teach, labels_of, witnesses_of):
             for view in range(part.views):
                 whole = Shard(part=name, view=view, index=0, start=0, stop=part.samples)
                 logits, digests = teach(whole, manifest.classes)
+                given = Answers(logits, torch.from_numpy(reader.labels(name)), last_layer_of(logits))
                 stored = reader.view(name, view).rows(np.arange(part.samples))
                 assert stored.dtype == np.float32
-                assert np.array_equal(stored, codec.decode(codec.encode(Answers(logits)), manifest.classes))
+                assert np.array_equal(stored, reader.codec.decode(reader.codec.encode(given), manifest.classes))
                 assert np.array_equal(reader.digests(name, view), digests)
 
     return compare

@@ -1,0 +1,128 @@
+"""The folder of a store before and between its rows: begun, found, added to, cleared of what a kill left behind."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from cache_kd.errors import StoreError, StoreMismatch
+from cache_kd.files import sync_folder, write_whole
+from cache_kd.store.arrays import metadata_fault, metadata_files
+from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest, differences, read_manifest, root_file
+from cache_kd.store.record import FOLDER, Piece, unfinished
+from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
+
+# the folders of a store; an abandoned creation may have left any of them, with metadata but no rows in it
+OURS = ("logits", "view_digest", "labels", "samples", "exact", "knobs", "test", WITNESS_FOLDER, FOLDER)
+
+
+def is_store(path: Path) -> bool:
+    """Whether a manifest stands at `path`."""
+    return (path / ROOT_FILE).exists()
+
+
+def is_whole(path: Path, manifest: Manifest) -> bool:
+    """Whether every piece and every metadata file is there, by their sizes."""
+    return not unfinished(path, manifest) and not any(
+        metadata_fault(path, file, content) for file, content in metadata_files(manifest).items()
+    )
+
+
+def fitting(path: Path, asked: Manifest) -> Manifest:
+    """The manifest at `path`, if it is of the same numbers as `asked`.
+
+    Raises:
+        StoreMismatch: it is not; both sides of every difference are named.
+    """
+    stored = read_manifest(path)
+    found = differences(stored, asked)
+    if found:
+        lines = [f"  {field}: stored {_shown(before)}, asked for {_shown(after)}" for field, before, after in found]
+        raise StoreMismatch(
+            f"{path} holds store {stored.store_id}; {asked.store_id} was asked for. They differ in\n"
+            + "\n".join(lines)
+            + "\nPass another --store, or ask for what is stored."
+        )
+    return stored
+
+
+def refuse_foreign(path: Path) -> None:
+    """Refuse a path that holds anything which an abandoned creation of ours does not explain.
+
+    Raises:
+        StoreError: it does.
+    """
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"{path} is a file; a store is a folder. Pass another --store.")
+    if not path.exists():
+        return
+    ours = {LOCK, f".{CREATING}.tmp"}
+    others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
+    # asked last: another dump may have begun meanwhile, and its mark stands until its manifest does
+    if others and not (path / CREATING).exists() and not is_store(path):
+        raise StoreError(
+            f"{path} is not a store and not empty (it has {', '.join(others[:3])}{', …' if others[3:] else ''}); "
+            "nothing there was touched. Pass another --store, or empty the folder yourself."
+        )
+
+
+def create(path: Path, manifest: Manifest) -> Manifest:
+    """Begin a store: arrays first, the manifest last; until it stands, a mark says that all here is worth nothing."""
+    refuse_foreign(path)
+    write_whole(path / CREATING, json.dumps({"store_id": manifest.store_id}).encode())
+    for name in OURS:
+        if (path / name).exists():
+            shutil.rmtree(path / name)
+    (path / FOLDER).mkdir()
+    sync_folder(path)
+    write_metadata(path, manifest)
+    write_whole(path / ROOT_FILE, root_file(manifest))
+    return manifest
+
+
+def grow(path: Path, stored: Manifest, asked: Manifest) -> Manifest:
+    """Add the views of `asked`: arrays first, the manifest last; arrays with more views than it names harm nobody."""
+    grown = stored.with_views_of(asked)
+    write_metadata(path, grown)
+    if grown != stored:
+        write_whole(path / ROOT_FILE, root_file(grown))
+    (path / FOLDER).mkdir(exist_ok=True)
+    return grown
+
+
+def write_metadata(path: Path, manifest: Manifest) -> None:
+    """Write every metadata file that does not say what it has to."""
+    for file, content in metadata_files(manifest).items():
+        if metadata_fault(path, file, content):
+            make_folders(path, Path(file).parent)
+            write_whole(path / file, json.dumps(content, indent=2).encode())
+
+
+def make_folders(path: Path, folder: Path) -> None:
+    """Make `folder`, below the store at `path`, and all on the way to it; they are on the disk."""
+    for below in [*reversed(folder.parents), folder]:
+        (path / below).mkdir(exist_ok=True)
+        sync_folder((path / below).parent)
+
+
+def clear_temporaries(path: Path) -> None:
+    """Delete the mark of creation, and what a kill left of a file to be renamed: zarr's `.partial`, our `.tmp`."""
+    (path / CREATING).unlink(missing_ok=True)
+    for folder, _, names in os.walk(path):
+        for name in names:
+            if name.endswith(".partial") or (name.startswith(".") and name.endswith(".tmp")):
+                (Path(folder) / name).unlink()
+
+
+def discard(path: Path, suspects: Iterable[Piece]) -> None:
+    """Delete records first, then files; zarr would read a torn shard before overwriting it, and fail."""
+    for piece in suspects:
+        (path / piece.record).unlink(missing_ok=True)
+        for file in piece.files:
+            (path / file).unlink(missing_ok=True)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value)
