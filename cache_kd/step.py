@@ -75,7 +75,8 @@ class Step:
         """Take one step.
 
         Args:
-            pixels: this rank's part on the device, uint8; one tensor for each run of views of one size.
+            pixels: this rank's part on the device, uint8; one tensor for each run of views of one size. Rows of a
+                rank that has no part are left out.
             teacher: logits of the same rows; None where nobody is asked.
             labels: of the same rows.
             samples: of the batch, over all ranks.
@@ -173,6 +174,8 @@ class _Cut:
     samples: int
 
     def __call__(self, rows: Tensor) -> Tensor:
+        if not self.samples:
+            return rows[:0]  # one was rendered for its shape
         if self.end - self.start == self.samples:
             return rows
         return rows.view(-1, self.samples, *rows.shape[1:])[:, self.start : self.end].flatten(0, 1)

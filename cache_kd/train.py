@@ -32,7 +32,7 @@ from cache_kd.train_config import Data as Data
 from cache_kd.train_config import LiveTeacher as LiveTeacher
 from cache_kd.train_config import TrainConfig as TrainConfig
 from cache_kd.train_config import resumed_config as resumed_config
-from cache_kd.train_data import check_views, epoch_order, open_material, views_of_epoch, with_window
+from cache_kd.train_data import check_views, epoch_order, open_material, own_samples, views_of_epoch, with_window
 from cache_kd.train_faithful import demand_faithful_stores
 from cache_kd.train_figures import averaged_figures, figures_of
 from cache_kd.train_teachers import TeacherLogits
@@ -139,7 +139,7 @@ def _train_epoch(run: _Run, at: Position, stop: Stop, progress: Progress) -> Pos
     run.objective.learned.train()
     with progress.task(f"epoch {epoch + 1}/{config.epochs}", len(material.source), "images") as advance:
         advance(min(at.step * config.batch_size, len(material.source)))
-        batches = material.stream.batches(order.batches(at.step), views, order.windows)
+        batches = material.stream.batches(own_samples(order, at.step), views, order.windows)
         for step, batch in enumerate(waiting.around(batches), start=at.step):
             position, global_step = epoch + step / len(order), epoch * len(order) + step
             samples = min(config.batch_size, len(material.source) - step * config.batch_size)

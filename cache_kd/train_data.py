@@ -1,5 +1,6 @@
 """What a run trains on: its material, which views a batch shows, and the order of the samples."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -13,6 +14,7 @@ from cache_kd.progress import Progress
 from cache_kd.ranks import Ranks
 from cache_kd.sources.source import SourceSpec
 from cache_kd.train_config import TrainConfig
+from cache_kd.types import Samples
 from cache_kd.view_schedule import views_of
 
 
@@ -84,6 +86,17 @@ def epoch_order(config: TrainConfig, material: Material, ranks: Ranks, epoch: in
         rank=ranks.rank,
         world=ranks.count,
     )
+
+
+def own_samples(order: EpochOrder, first_step: int) -> Iterator[Samples]:
+    """What this rank renders of every batch from `first_step` on: its part, or one sample where that is empty.
+
+    Recipes render no empty batch, and the shape of views stands in the views alone; the step leaves that sample out.
+    """
+    last_rank = replace(order, rank=order.world - 1)
+    for step in range(first_step, len(order)):
+        own = order.batch(step)
+        yield own if len(own) else last_rank.batch(step)[:1]
 
 
 def with_window(config: TrainConfig, objective: Objective, material: Material) -> TrainConfig:
