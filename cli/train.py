@@ -144,8 +144,8 @@ def train(
       --set 'knobs.tau={"points": [[1, 8.0], [30, 2.0]], "between": "cosine"}'
       --set 'soft_weight={"points": [[0, 0.0], [20, 1.0]]}'
 
-    Eight views of each sample in a batch; logits of up to 1 GB held at once, beyond that read in windows of chunks within
-    which samples are shuffled; or windows of 16 chunks whatever their size, 0 for none:
+    Eight views of each sample in a batch; logits of up to 1 GB held at once, beyond that read in windows of chunks
+    within which samples are shuffled; or windows of 16 chunks whatever their size, 0 for none:
 
     \b
       --set views_per_batch=8

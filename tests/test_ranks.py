@@ -25,7 +25,7 @@ WORKER = Path(__file__).with_name("ranks_worker.py")
 # 22 steps: ten batches of 32 and one of 13 in each epoch. torch's own batch norm on a CPU is what is off: its means of
 # these images by 2e-5 of themselves, those of all ranks together by 2e-7; a gentle lr does not enlarge that.
 GENTLE = {"optimiser": Optimiser(lr=0.001), "schedule": Schedule(name="constant")}
-TOLERANCE = 2e-5
+TOLERANCE = 4e-5  # 1.4e-5 was measured
 
 # for methods whose gradients are a hundred times larger, which enlarge that rounding as a larger lr would
 NO_BATCH_NORM = {"student": "ranks_students:without_batch_norm"}
@@ -129,7 +129,7 @@ def test_the_gradients_of_two_processes_are_those_of_one(together, method):
 def test_the_proof_can_fail(together, odd_store, tmp_path):
     """Another temperature shows: the tolerance is not so wide that everything passes."""
     train(config(tmp_path / "other", odd_store, method="kd", knobs={"tau": 4.4}))
-    assert distance(tmp_path / "other", together / "kd") > 2 * TOLERANCE
+    assert distance(tmp_path / "other", together / "kd") > TOLERANCE
 
 
 def test_a_run_of_two_processes_goes_on_to_the_same_bits(together):
