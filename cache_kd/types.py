@@ -60,13 +60,6 @@ TopProbabilities = Float32[np.ndarray, "batch top"]  # the largest probabilities
 RecordedTable = Float32[np.ndarray, "views samples 5"]  # `Recorded` of every view
 ViewedRanks = Int64[np.ndarray, "views samples top"]  # `TopRanks` of every view
 ViewedTop = Float32[np.ndarray, "views samples top"]  # `TopProbabilities` of every view
-KnobRows = Float32[np.ndarray, "batch knobs"]  # what a store keeps for each view; its recipe names the columns
-Recorded = Float32[np.ndarray, "batch 5"]  # top, left, height, width as shares of the picture; 1 where mirrored
-TopRanks = Int64[np.ndarray, "batch top"]  # the classes of the largest probabilities of each row
-TopProbabilities = Float32[np.ndarray, "batch top"]  # the largest probabilities of each row
-RecordedTable = Float32[np.ndarray, "views samples 5"]  # `Recorded` of every view
-ViewedRanks = Int64[np.ndarray, "views samples top"]  # `TopRanks` of every view
-ViewedTop = Float32[np.ndarray, "views samples top"]  # `TopProbabilities` of every view
 Digests = UInt32[np.ndarray, "batch"]  # crc32 of the pixels of one view each
 Words = UInt32[np.ndarray, "batch words"]  # keyed random words, one row per sample
 Shares = Float64[np.ndarray, "batch"]  # of a whole, 0 <= share <= 1
