@@ -69,7 +69,8 @@ class Schedule(Config):
 def _fall(start: float, end: float, at: float, length: float) -> float:
     """From `start` to `end` over `length` by half a cosine."""
     done = min(at / max(length, 1e-9), 1.0)
-    return end + (start - end) * round(0.5 * (1 + math.cos(math.pi * done)), 12)  # 12 digits: exactly 0.5 in the middle
+    # 12 digits: exactly half way in the middle
+    return round(end + (start - end) * round(0.5 * (1 + math.cos(math.pi * done)), 12), 12)
 
 
 class Course(Config):

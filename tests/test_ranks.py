@@ -147,6 +147,7 @@ def test_what_two_processes_cannot_do_is_refused_by_all_of_them(together):
     assert not (together / "aligned").exists()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_ends_the_other_with_a_sentence(odd_store, tmp_path):
     dying = config(tmp_path / "run", odd_store, method="kd", epochs=50, checkpoint_steps=2)
     ran = torchrun([{"config": dying.model_dump(mode="json"), "die_after": 5}], tmp_path)

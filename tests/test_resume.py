@@ -119,6 +119,7 @@ def started(*arguments):
         child.kill()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_again_and_again_leaves_the_run_of_one_that_was_not(stores, tmp_path):
     """kill -9 at random moments, twice in one run of 192 steps."""
     changes = {"student": "resnet8x0.5", "batch_size": 16, "epochs": 6, "checkpoint_steps": 4}
