@@ -11,7 +11,7 @@ from cache_kd.models.load import load_model
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, SourceSpec
 from cache_kd.store.catalog import Entry, stores
-from cache_kd.store.codec import make_codec
+from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.manifest import Manifest
 from cache_kd.views import make_recipe
 
@@ -28,7 +28,7 @@ class Wanted(Config):
     recipe: str | dict[str, Any] | None = None
     views: int | None = None
     seed: int | None = None
-    codec: str | None = None
+    codec: str | dict[str, Any] | None = None
 
 
 def find_stores(root: Path, wanted: Wanted) -> list[Entry]:
@@ -47,9 +47,10 @@ def find_stores(root: Path, wanted: Wanted) -> list[Entry]:
         raise ConfigError(f"--checkpoint {wanted.checkpoint} needs --teacher, the name of its model.")
     if wanted.checkpoint is not None and not wanted.checkpoint.is_file():
         raise ModelError(f"There is no checkpoint at {wanted.checkpoint}.")
+    codec = None if wanted.codec is None else make_codec(wanted.codec)
     identity = _identity(wanted)
     usable = [entry for entry in stores(root) if entry.manifest is not None and entry.complete == 1]
-    return [entry for entry in usable if entry.manifest and _serves(entry.manifest, wanted, identity)]
+    return [entry for entry in usable if entry.manifest and _serves(entry.manifest, wanted, codec, identity)]
 
 
 def _identity(wanted: Wanted) -> dict[str, Any]:
@@ -59,8 +60,6 @@ def _identity(wanted: Wanted) -> dict[str, Any]:
         known["recipe"] = make_recipe(wanted.recipe).to_json()
     if wanted.seed is not None:
         known["seed"] = wanted.seed
-    if wanted.codec is not None:
-        known["codec"] = make_codec(wanted.codec).to_json()
     if wanted.data is not None:
         known |= _identity_of_images(wanted, wanted.data)
     return known
@@ -77,7 +76,7 @@ def _identity_of_images(wanted: Wanted, data: str) -> dict[str, Any]:
     }
 
 
-def _serves(manifest: Manifest, wanted: Wanted, identity: dict[str, Any]) -> bool:
+def _serves(manifest: Manifest, wanted: Wanted, codec: Codec | None, identity: dict[str, Any]) -> bool:
     stored = {
         **manifest.identity(),
         "fingerprints": {name: part.fingerprint for name, part in manifest.parts.items()},
@@ -85,10 +84,22 @@ def _serves(manifest: Manifest, wanted: Wanted, identity: dict[str, Any]) -> boo
     return (
         all(stored.get(field) == value for field, value in identity.items())
         and (wanted.views is None or wanted.views <= manifest.parts["train"].views)
+        and (codec is None or _same_codec(codec, manifest))
         and wanted.teacher in (None, manifest.teacher.name)
         and wanted.precision in (None, manifest.teacher.precision)
         and (wanted.checkpoint is None or _weights(manifest, wanted) == manifest.teacher.fingerprint)
     )
+
+
+def _same_codec(asked: Codec, manifest: Manifest) -> bool:
+    """Whether a dump with this codec would keep a teacher of this store's size as the store does."""
+    if asked.name != manifest.codec["name"]:
+        return False
+    try:
+        resolved = asked.resolved(classes=manifest.classes, features=manifest.codec.get("features"))
+    except ConfigError:
+        return False
+    return resolved.to_json() == manifest.codec
 
 
 def _weights(manifest: Manifest, wanted: Wanted) -> str | None:

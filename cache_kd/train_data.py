@@ -100,7 +100,7 @@ def own_samples(order: EpochOrder, first_step: int) -> Iterator[Samples]:
 
 
 def with_window(config: TrainConfig, objective: Objective, material: Material) -> TrainConfig:
-    """The configuration with a number of chunks in a window, which a run that is resumed takes over.
+    """The configuration with numbers for the chunks in a window and the views, which a resumed run takes over.
 
     The stores decide it whether their logits are read or not: a live teacher's batches are the same ones.
 
@@ -123,7 +123,8 @@ def with_window(config: TrainConfig, objective: Objective, material: Material) -
             f"dumped by an earlier release); a window of {window} chunks of the one is spread over all of the other. "
             "Set order.window to 0, or dump the older store again."
         )
-    return config.model_copy(update={"order": config.order.model_copy(update={"window": window})})
+    order = config.order.model_copy(update={"window": window})
+    return config.model_copy(update={"order": order, "views": _shown_views(config, material)})
 
 
 def check_views(config: TrainConfig, objective: Objective, material: Material, ranks: Ranks) -> None:

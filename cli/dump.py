@@ -52,7 +52,8 @@ from cache_kd.cli.options import (
 @click.option(
     "--codec",
     default=None,
-    help="How logits are kept: float32, float16, bfloat16, uint8, packed, or JSON with knobs; see docs/stores.md."
+    help="How logits are kept: float32, float16, bfloat16, uint8, packed, lowrank, topk, feature, or JSON with knobs; "
+    "kdcache plan measures them, docs/stores.md describes them."
     "  [default: float16]",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Images per forward pass.  [default: 256]")

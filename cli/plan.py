@@ -96,7 +96,7 @@ def plan(
     from cache_kd.planning.table import method_table, size_table
 
     if methods is not None:
-        options["methods"] = [name.strip() for name in methods.split(",")]
+        options["methods"] = [name.strip() for name in methods.split(",") if name.strip()]
     config = load(PlanConfig, config_file, overrides(assignments, **options))
     result = run(config, Terminal())
     if as_json:

@@ -12,6 +12,7 @@ from cache_kd.exchange.import_store import import_store
 from cache_kd.inspection import inspect_store
 from cache_kd.repair import repair
 from cache_kd.store.codec import Answers, codec_names, make_codec
+from cache_kd.store.codecs.lowrank import LowRank
 from cache_kd.store.reader import Reader
 from cache_kd.train import Data, TrainConfig, train
 from cache_kd.verify import verify
@@ -141,6 +142,23 @@ def test_an_export_makes_the_same_store_again(spec, forty, tmp_path, files_of):
     export_store(path, tmp_path / "one.h5")
     import_store(tmp_path / "one.h5", tmp_path / "again")
     assert files_of(tmp_path / "again") == files_of(path)
+
+
+def test_rows_of_other_parameters_are_not_imported_into_a_store(forty, tmp_path, files_of, monkeypatch):
+    spec = {"name": "lowrank", "rank": 6, "exact": 3}
+    dump(forty(tmp_path / "two", codec=spec, views=2))
+    export_store(tmp_path / "two", tmp_path / "two.h5")
+    fit = LowRank.fit
+
+    def other(codec, pilot):
+        return {name: -tensor if name == "basis" else tensor for name, tensor in fit(codec, pilot).items()}
+
+    monkeypatch.setattr(LowRank, "fit", other)
+    dump(forty(tmp_path / "one", codec=spec))
+    before = files_of(tmp_path / "one")
+    with pytest.raises(StoreMismatch, match=r"learnt other parameters .* nothing was changed"):
+        import_store(tmp_path / "two.h5", tmp_path / "one")
+    assert files_of(tmp_path / "one") == before
 
 
 @every_fitted

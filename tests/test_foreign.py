@@ -113,6 +113,8 @@ def test_torch_files_of_any_float_are_read(logits, tmp_path, dtype):
     saved = torch.from_numpy(logits).to(dtype)
     torch.save(saved, tmp_path / "logits.pt")
     assert torch.equal(read_logits(tmp_path / "logits.pt", "torch"), saved)
+    torch.save(torch.nn.Parameter(saved), tmp_path / "learned.pt")
+    assert not read_logits(tmp_path / "learned.pt", "torch").requires_grad
     torch.save(saved[1], tmp_path / "one.pt")
     assert torch.equal(read_logits(tmp_path / "one.pt", "torch"), saved[1:])
 

@@ -2,8 +2,10 @@ import shutil
 
 import pytest
 
+from cache_kd.dump import dump
 from cache_kd.errors import ConfigError, ModelError
 from cache_kd.lookup import Wanted, find_stores
+from cache_kd.store.manifest import read_manifest
 
 STUDENT = "resnet8x0.5"
 
@@ -19,6 +21,19 @@ def test_the_very_settings_of_a_dump_find_its_store(found, images, teacher_weigh
     known = {"data": str(images), "teacher": STUDENT, "checkpoint": teacher_weights, "recipe": "cifar", "seed": 0}
     assert found(**known, codec="float16", views=2, precision="float32") == ["float16"]
     assert found(**known) == ["float16", "float32"]
+
+
+def test_a_codec_is_known_by_what_a_dump_would_make_of_it(dump_config, tmp_path):
+    dump(dump_config(tmp_path / "store", codec={"name": "lowrank", "rank": 64}, views=1))
+    stored = read_manifest(tmp_path / "store").codec
+    assert stored["rank"] < 64  # of ten classes
+    for asked, names in [
+        ("lowrank", ["store"]), ({"name": "lowrank", "rank": 64}, ["store"]), (stored, ["store"]),
+        ({"name": "lowrank", "rank": 2}, []), ("feature", []), ("float16", []),
+    ]:  # fmt: skip
+        assert [entry.path.name for entry in find_stores(tmp_path, Wanted(codec=asked))] == names
+    with pytest.raises(ConfigError, match="no codec 'float17'"):
+        find_stores(tmp_path, Wanted(codec="float17"))
 
 
 @pytest.mark.parametrize(

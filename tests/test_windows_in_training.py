@@ -42,6 +42,7 @@ def test_a_window_that_follows_from_the_memory_is_said_and_kept_for_the_resumed_
     assert train(small, progress=listener)["window"] == 32
     assert "read in windows of 32 chunks of 32 rows" in "\n".join(listener.said)
     assert resumed_config(tmp_path / "small").order.window == 32
+    assert resumed_config(tmp_path / "small").views == 2  # which a store that grows meanwhile does not change
     train(config(tmp_path / "asked", stores["float16"], method="kd", order=OrderConfig(window=32)))
     assert distance(tmp_path / "small", tmp_path / "asked") == 0
 

@@ -122,6 +122,8 @@ def differences(asked: TrainConfig, found: TrainConfig) -> dict[str, tuple[Any, 
     before, after = _decisive(found), _decisive(asked)
     if asked.order.window is None:
         before["order.window"] = after["order.window"]
+    if asked.views is None:
+        before["views"] = after["views"]
     keys = sorted(before.keys() | after.keys())
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 

@@ -20,7 +20,9 @@ from cache_kd.store.arrays import (
 )
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
+from cache_kd.store.parameters import read_parameters
 from cache_kd.store.reader import Reader
+from cache_kd.store.record import is_recorded, parameter_piece
 from cache_kd.store.witness import witness_views
 from cache_kd.store.writer import EncodedShard, Writer
 
@@ -111,6 +113,14 @@ def _demand_same_rows(exported: ExportedStore, reader: Reader) -> None:
         raise StoreMismatch(
             f"{reader.path} has the numbers of {exported.path}, but its rows are cut or ordered otherwise, as those of "
             "stores of another release are. Pass another --store; nothing was changed."
+        )
+    piece = parameter_piece(reader.manifest)
+    recorded = piece is not None and is_recorded(reader.path, piece)
+    if recorded and exported.parameters() != read_parameters(reader.path, reader.manifest):
+        raise StoreMismatch(
+            f"{reader.path} has the id of {exported.path}, but its codec learnt other parameters from the teacher, as "
+            "it may on another machine: rows of the one cannot be read with those of the other. Pass another --store; "
+            "nothing was changed."
         )
     for view in reader.witnessed_views():
         if view in witness_views(exported.manifest) and not np.array_equal(

@@ -49,7 +49,8 @@ def read_logits(path: Path, kind: LogitsFormat) -> ViewedLogits:
 
 
 def _torch_tensor(path: Path) -> object:
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return found.detach() if isinstance(found, Tensor) else found
 
 
 def _npy_tensor(path: Path) -> Tensor:

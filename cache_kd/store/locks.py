@@ -36,13 +36,13 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def is_being_written(path: Path) -> bool:
-    """Whether a process holds the lock of `writing` now."""
+    """Whether a process holds the lock of `writing` now; a lock that may not be opened counts as held."""
     if not (path / LOCK).exists():
         return False
     try:
         with writing(path):
             return False
-    except StoreBusy:
+    except (StoreBusy, OSError):
         return True
 
 

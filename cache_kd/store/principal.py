@@ -39,4 +39,7 @@ def principal_directions(rows: Logits, rank: int) -> Principal:
     length = basis.norm(dim=1, keepdim=True)
     found = (centred @ basis.T).square().sum(dim=0) > 1e-12 * centred.square().sum().clamp(min=1e-300)
     basis = torch.where(found[:, None], basis / length.clamp(min=1e-300), 0.0)
+    # a direction has no sign of its own: libraries differ in which of the two they give
+    largest = basis.gather(1, basis.abs().argmax(dim=1, keepdim=True))
+    basis = torch.where(largest < 0, -basis, basis)
     return Principal(mean.float(), basis.float().contiguous())

@@ -250,7 +250,7 @@ class Writer:
         """Write the parameters of a fitted codec; every row from now on is encoded with them.
 
         Args:
-            content: of their file, as `encode_parameters` makes it; ignored where they are recorded already.
+            content: of their file, as `encode_parameters` makes it; where they are recorded already, the same bytes.
 
         Raises:
             StoreError: the disk is full or cannot be written to.

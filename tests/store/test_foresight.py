@@ -1,5 +1,7 @@
 """The guess that orders a rest: right where the largest tell it, and the same whole numbers everywhere."""
 
+from types import SimpleNamespace
+
 import torch
 
 from cache_kd.store.foresight import RIDGE, falling, fit_foresight, foresee, ridge
@@ -43,6 +45,17 @@ def test_ridge_is_the_same_by_rows_and_by_columns():
     damping = RIDGE * inputs.square().sum() / 9 + 1e-3
     by_columns = torch.linalg.solve(inputs.T @ inputs + damping * torch.eye(9).double(), inputs.T @ targets)
     torch.testing.assert_close(ridge(inputs, targets), by_columns)
+
+
+def test_a_principal_direction_points_one_way_whoever_computed_it(monkeypatch):
+    rows = torch.randn(60, 8, generator=torch.Generator().manual_seed(3))
+    before = principal_directions(rows, 3)
+    solve = torch.linalg.eigh
+    flipped = torch.tensor([1.0, -1.0] * 4, dtype=torch.float64)
+    monkeypatch.setattr(
+        torch.linalg, "eigh", lambda matrix: SimpleNamespace(eigenvectors=solve(matrix).eigenvectors * flipped)
+    )
+    assert torch.equal(principal_directions(rows, 3).basis, before.basis)
 
 
 def test_principal_directions_are_those_of_the_singular_values_for_many_and_for_few_rows():

@@ -163,6 +163,14 @@ def test_only_old_unfinished_idle_dumps_are_abandoned(describe, write, tmp_path)
     assert kept == ["at-work", "damaged", "new", "no-manifest", "whole"]
 
 
+def test_a_lock_that_cannot_be_opened_keeps_its_store_and_no_other(describe, write, tmp_path):
+    for name in ("locked", "old"):
+        write(tmp_path / name, describe(), at_most=2)
+    (tmp_path / "locked" / "writing.lock").unlink()
+    (tmp_path / "locked" / "writing.lock").mkdir()
+    assert [one.path.name for one in abandoned(tmp_path, older_than=0.0)] == ["old"]
+
+
 def test_what_only_began_is_removed_without_the_files_of_others(describe, tmp_path):
     _begin(tmp_path / "begun", describe())
     (tmp_path / "begun" / "logits" / "weights.pt").write_bytes(b"mine")
