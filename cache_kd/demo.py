@@ -27,9 +27,9 @@ class DemoConfig(Config):
     out: Path = Path("kdcache-demo")
     teacher: str = "resnet14"
     student: str = "resnet8x0.5"
-    teacher_epochs: Annotated[int, Field(ge=1)] = 4
+    teacher_epochs: Annotated[int, Field(ge=1)] = 3
     epochs: Annotated[int, Field(ge=1)] = 3
-    views: Annotated[int, Field(ge=1)] = 4
+    views: Annotated[int, Field(ge=1)] = 3  # one for each epoch of a student
     seed: int = 0
     device: DeviceName = "auto"
 
