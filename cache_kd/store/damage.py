@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_kd.store.arrays import metadata_fault, metadata_files
+from cache_kd.store.arrays import digest_array, metadata_fault, metadata_files
 from cache_kd.store.manifest import LOCK, ROOT_FILE, Manifest
 from cache_kd.store.record import Piece, find_fault, is_recorded, pieces, with_dependants
+from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
+
+MOST_VIEWS = 2**16  # beyond, a folder with a number for a name is somebody else's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +53,30 @@ def find_damage(path: Path, manifest: Manifest, *, deep: bool = False) -> Damage
     faults = {piece: fault for piece in pieces(manifest) if (fault := _piece_fault(path, manifest, piece, deep=deep))}
     lacking = with_dependants(manifest, list(faults))
     faulty = tuple((piece, faults.get(piece, "cannot be read without the codec's parameters")) for piece in lacking)
-    own = own_files(manifest)
+    own = own_files(path, manifest)
     # a link to a folder is no file of ours whatever stands behind it
     files = (file for file in sorted(path.rglob("*")) if file.is_symlink() or not file.is_dir())
     below = (file.relative_to(path).as_posix() for file in files)
     return Damage(path=path, metadata=metadata, pieces=faulty, foreign=tuple(file for file in below if file not in own))
 
 
-def own_files(manifest: Manifest) -> set[str]:
-    """Every file that a store may have, below it."""
-    own = {ROOT_FILE, LOCK, *metadata_files(manifest)}
-    for piece in pieces(manifest):
+def own_files(path: Path, manifest: Manifest) -> set[str]:
+    """Every file that the store at `path` may have, below it; those of views that are being added are among them."""
+    whole = _with_begun_views(path, manifest)
+    own = {ROOT_FILE, LOCK, *metadata_files(whole)}
+    for piece in pieces(whole):
         own |= {piece.record, *piece.files}
     return own
+
+
+def _with_begun_views(path: Path, manifest: Manifest) -> Manifest:
+    """`manifest` with the views that a growth has begun: the first files of a view are its witnesses or its digests."""
+    train = manifest.parts["train"]
+    digests = path / digest_array(manifest, "train").path / "c"
+    names = [entry.stem for folder in (digests, path / WITNESS_FOLDER) if folder.is_dir() for entry in folder.iterdir()]
+    begun = [int(name) + 1 for name in names if name.isdecimal() and int(name) < MOST_VIEWS]
+    views = max([train.views, *begun])
+    return manifest.model_copy(update={"parts": {**manifest.parts, "train": train.model_copy(update={"views": views})}})
 
 
 def _piece_fault(path: Path, manifest: Manifest, piece: Piece, *, deep: bool) -> str | None:

@@ -83,11 +83,12 @@ def create(path: Path, manifest: Manifest) -> Manifest:
 
 
 def grow(path: Path, stored: Manifest, asked: Manifest) -> Manifest:
-    """Add the views of `asked`: arrays first, the manifest last; arrays with more views than it names harm nobody."""
+    """Make room for the views of `asked`; the manifest that names them, which is given back, stands when they do.
+
+    Until then the store is the one that it was: its views are read, hit and kept while others are added.
+    """
     grown = stored.with_views_of(asked)
     write_metadata(path, grown)
-    if grown != stored:
-        write_whole(path / ROOT_FILE, root_file(grown))
     (path / FOLDER).mkdir(exist_ok=True)
     return grown
 

@@ -55,7 +55,7 @@ def survey(path: Path) -> Remains:
     else:
         manifest = read_manifest(path)
         every = list(pieces(manifest))
-        store_id, own = manifest.store_id, own_files(manifest)
+        store_id, own = manifest.store_id, own_files(path, manifest)
         written = sum(is_recorded(path, piece) for piece in every) / len(every)
     present = _present(path)
     mine = {file for file in present if file in own or _temporary_of(file) in own}

@@ -77,13 +77,16 @@ class Writer:
 
     Attributes:
         path: of the store.
-        manifest: as stored: it may name more views than were asked for, never fewer.
+        manifest: with all views that the store has or is to have; on the disk new ones are named once they are written.
     """
 
-    def __init__(self, path: Path, manifest: Manifest, pending: list[Piece], lock: ExitStack) -> None:
+    def __init__(
+        self, path: Path, manifest: Manifest, pending: list[Piece], lock: ExitStack, *, named: Manifest | None = None
+    ) -> None:
         """Use `create_or_resume`."""
         self.path = path
         self.manifest = manifest
+        self._named = named or manifest  # what stands on the disk
         self._unfinished = {piece.name: piece for piece in pending}
         self._lock = lock
         self._labels: dict[str, LabelArray] = {}
@@ -123,16 +126,17 @@ class Writer:
             lock.enter_context(writing(path))
             # another process may have begun or finished the store before the lock was ours
             if is_store(path):
-                before = fitting(path, manifest)
-                admit(before)
-                stored = grow(path, before, manifest)
+                named = fitting(path, manifest)
+                admit(named)
+                whole = grow(path, named, manifest)
             else:
-                stored = create(path, manifest)
+                named = whole = create(path, manifest)
             clear_temporaries(path)
-            pending = unfinished(path, stored)
+            pending = unfinished(path, whole)
             discard(path, pending)
-            writer = cls(path, stored, pending, lock.pop_all())
+            writer = cls(path, whole, pending, lock.pop_all(), named=named)
             writer._note_fidelity()
+            writer._name_views()
             return writer
 
     @classmethod
@@ -327,9 +331,19 @@ class Writer:
             for name, array in logit_arrays(self.manifest, "train").items()
         }
         stored = torch.from_numpy(self._codec.decode(encoded, self.manifest.classes))
-        self.manifest = self.manifest.model_copy(update={"fidelity": measure_fidelity(logits, stored)})
+        fidelity = measure_fidelity(logits, stored)
+        self.manifest = self.manifest.model_copy(update={"fidelity": fidelity})
+        self._name(self._named.model_copy(update={"fidelity": fidelity}))
+
+    def _name_views(self) -> None:
+        """Name all views in the manifest where the last of them is written."""
+        if not self._unfinished and self._named != self.manifest:
+            self._name(self.manifest)
+
+    def _name(self, manifest: Manifest) -> None:
         with mending(self.path):
-            write_whole(self.path / ROOT_FILE, root_file(self.manifest))
+            write_whole(self.path / ROOT_FILE, root_file(manifest))
+        self._named = manifest
 
     def _labels_of(self, part: str) -> LabelArray:
         """What `write_labels` wrote, now or in an earlier process."""
@@ -354,6 +368,7 @@ class Writer:
                 _sync_file(self.path, file)
             write_record(self.path, self.manifest.store_id, piece)
         self._unfinished.pop(piece.name, None)
+        self._name_views()
 
     def _pending_bytes(self) -> int:
         """What the pending shards will weigh, without checksums."""

@@ -12,6 +12,7 @@ from cache_kd.store.codec import codec_names
 from cache_kd.store.fidelity import measure_fidelity
 from cache_kd.store.manifest import read_manifest, root_file
 from cache_kd.store.reader import Reader
+from cache_kd.store.removal import abandoned, survey
 from cache_kd.store.witness import witness_rows
 from cache_kd.store.writer import Writer
 
@@ -88,8 +89,11 @@ def test_growing_that_stops_at_any_fsync_ends_with_the_same_bytes(
         with pytest.raises(Crash):
             write(path, two)
         _stop_at(monkeypatch, None)
-        reader = Reader.open(path, partial=True)
-        assert reader.view("train", 0).nbytes == 20 * 10 * 4  # what was there stays readable
+        reader = Reader.open(path)  # what was there stays a whole store
+        assert reader.view("train", 0).nbytes == 20 * 10 * 4
+        assert write(path, one) == 0
+        assert not abandoned(path.parent, older_than=0.0)
+        assert set(survey(path).foreign) == set()
         write(path, two)
         assert files_of(path) == expected, moment
         shutil.rmtree(path)
