@@ -82,7 +82,7 @@ def _bar(share: float) -> ProgressBar:
 
 def _duration(seconds: float) -> str:
     """
-    >>> _duration(7384)
+    >>> _duration(7384.0)
     '2 h 03 min'
     """
     minutes = round(seconds / 60)

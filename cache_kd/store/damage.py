@@ -1,14 +1,13 @@
 """What of a store's files is missing, torn, flipped or foreign, by comparing all of them with manifest and records."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_kd.store.arrays import digest_array, metadata_fault, metadata_files
+from cache_kd.store.arrays import METADATA_FILE, digest_array, metadata_fault, metadata_files
 from cache_kd.store.manifest import LOCK, ROOT_FILE, Manifest
 from cache_kd.store.record import Piece, find_fault, is_recorded, pieces, with_dependants
 from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
-
-MOST_VIEWS = 2**16  # beyond, a folder with a number for a name is somebody else's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +69,22 @@ def own_files(path: Path, manifest: Manifest) -> set[str]:
 
 
 def _with_begun_views(path: Path, manifest: Manifest) -> Manifest:
-    """`manifest` with the views that a growth has begun: the first files of a view are its witnesses or its digests."""
+    """`manifest` with the views that a growth has made room for and begun: it begins with witnesses or digests."""
     train = manifest.parts["train"]
+    room = _room(path / digest_array(manifest, "train").path / METADATA_FILE)
     digests = path / digest_array(manifest, "train").path / "c"
     names = [entry.stem for folder in (digests, path / WITNESS_FOLDER) if folder.is_dir() for entry in folder.iterdir()]
-    begun = [int(name) + 1 for name in names if name.isdecimal() and int(name) < MOST_VIEWS]
+    begun = [int(name) + 1 for name in names if name.isdecimal() and int(name) < room]
     views = max([train.views, *begun])
     return manifest.model_copy(update={"parts": {**manifest.parts, "train": train.model_copy(update={"views": views})}})
+
+
+def _room(metadata: Path) -> int:
+    """How many views the array is cut for; 0 where its metadata does not say."""
+    try:
+        return int(json.loads(metadata.read_bytes())["shape"][0])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
 
 
 def _piece_fault(path: Path, manifest: Manifest, piece: Piece, *, deep: bool) -> str | None:
