@@ -15,7 +15,7 @@ from cache_kd.rendering import Rendered, Renderer, Rendering, Request
 from cache_kd.store.codec import Codec, LastLayer, make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
-from cache_kd.types import Digests, Logits
+from cache_kd.types import Digests, Logits, Samples
 
 
 class TaughtShard(NamedTuple):
@@ -56,7 +56,10 @@ def ask(
     rendered = rendered_shards(renderer, manifest, shards, batch_size)
     for shard in shards:
         taught = _shard(shard, rendered, teacher, watched, advance)
-        _check_logits(taught.logits, shard, manifest)
+        try:
+            check_logits(taught.logits, manifest.classes, shard.part, shard.view, manifest.samples_of(shard))
+        except ModelError as fault:
+            raise ModelError(f"{fault} Finished shards are kept.") from None
         yield taught
 
 
@@ -100,6 +103,31 @@ def rendered_shards(
     return renderer.ahead(renderer.views(requests))
 
 
+def check_logits(logits: Logits, classes: int, part: str, view: int, samples: Samples) -> None:
+    """See that a teacher's answers can be learned from.
+
+    Args:
+        logits: what it said.
+        classes: that the data has.
+        part: of which it was asked.
+        view: of all pictures.
+        samples: of the rows.
+
+    Raises:
+        ModelError: another number of logits, NaN or infinity; names the first sample.
+    """
+    if logits.shape[1] != classes:
+        raise ModelError(f"The teacher gives {logits.shape[1]} logits per image; the data has {classes} classes.")
+    bad = (~logits.isfinite()).any(1).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        raise ModelError(
+            f"The teacher gives {logits[row][~logits[row].isfinite()][0].item()} for {part} sample {samples[row]}, "
+            f"view {view} ({len(bad)} such rows of {len(logits)}). Check the checkpoint and --normalise; with "
+            "--precision bf16 try float32."
+        )
+
+
 def _shard(
     shard: Shard, rendered: Iterator[Rendered], teacher: Teacher, watched: Penultimate | None, advance: Advance
 ) -> TaughtShard:
@@ -119,18 +147,3 @@ def _shard(
         advance(len(batch.pixels))
     whole = layers[0]._replace(features=torch.cat([layer.features for layer in layers])) if layers else None
     return TaughtShard(shard, torch.cat(logits), np.concatenate(pixel_digests), whole)
-
-
-def _check_logits(logits: Tensor, shard: Shard, manifest: Manifest) -> None:
-    if logits.shape[1] != manifest.classes:
-        raise ModelError(
-            f"The teacher gives {logits.shape[1]} logits per image; the data has {manifest.classes} classes."
-        )
-    bad = (~logits.isfinite()).any(1).nonzero()
-    if len(bad):
-        row = int(bad[0])
-        raise ModelError(
-            f"The teacher gives {logits[row][~logits[row].isfinite()][0].item()} for {shard.part} sample "
-            f"{manifest.samples_of(shard)[row]}, view {shard.view} ({len(bad)} such rows in this shard). Check the "
-            "checkpoint and --normalise; with --precision bf16 try float32. Finished shards are kept."
-        )

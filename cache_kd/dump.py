@@ -2,53 +2,40 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from cache_kd.asking import ask, resolved_codec
 from cache_kd.config import Config
-from cache_kd.device import DeviceName, Precision, describe_environment, resolve_device
+from cache_kd.device import describe_environment, resolve_device
 from cache_kd.files import lasting_place
-from cache_kd.models.teacher import Teacher, load_teacher
+from cache_kd.models.teacher import Teacher
 from cache_kd.outside import is_outside
 from cache_kd.progress import Progress, Silent
-from cache_kd.rendering import Rendering, RenderOn, open_renderer
+from cache_kd.rendering import Rendering, open_renderer
 from cache_kd.selftest import check_replays
 from cache_kd.sources.open import is_tree, open_source, splits
-from cache_kd.sources.source import Decoding, Source, SourceSpec
-from cache_kd.sources.usual import settled_recipe, usual_normalise
+from cache_kd.sources.source import Source, SourceSpec
+from cache_kd.sources.usual import settled_recipe
 from cache_kd.store.catalog import bytes_on_disk, place_for
 from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
 from cache_kd.store.reader import Reader
+from cache_kd.teacher_config import TeacherConfig
 from cache_kd.views import Recipe, make_recipe
 from cache_kd.waiting import writer_in_turn
 from cache_kd.witness import demand_exact, write_witnesses
 from cache_kd.writing import write_taught
 
 
-class DumpConfig(Config):
-    """One teacher over the views of one source."""
+class DumpConfig(TeacherConfig):
+    """One teacher over the views of one source, and where its logits go."""
 
-    data: str
-    teacher: str
-    checkpoint: Path
     store: Path | None = None  # where to write; or instead
     catalog: Path | None = None  # a folder of stores, of which one may hold it all already
-    root: str | None = None
-    decode: Decoding | None = None  # of image files; None: Pillow, as stored, stop at what is unreadable
-    recipe: str | dict[str, Any] | None = None  # None: the usual one of the data
-    views: Annotated[int, Field(ge=1)] = 4
-    seed: Annotated[int, Field(ge=0)] = 0
     codec: str | dict[str, Any] = "float16"
-    batch_size: Annotated[int, Field(ge=1)] = 256
-    normalise: str | dict[str, Any] | None = None  # None: as the checkpoint says, else the usual one of the data
-    device: DeviceName = "auto"
-    precision: Precision = "float32"
-    workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
-    render: RenderOn = "cpu"
     wait: bool = True  # for another dump that writes to the same store; False refuses at once
 
     @model_validator(mode="after")
@@ -94,17 +81,7 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     recipe = make_recipe(settled_recipe(config.recipe, parts["train"], progress))
     sources = {part: open_source(spec, progress) for part, spec in parts.items()}
     train = sources["train"]
-    teacher = load_teacher(
-        config.teacher,
-        config.checkpoint,
-        classes=train.classes,
-        channels=train.channels,
-        device=device,
-        precision=config.precision,
-        normalise=config.normalise,
-        usual=usual_normalise(parts["train"]),
-        progress=progress,
-    )
+    teacher = config.open_teacher(train, device, progress)
     rendering = Rendering(sources=sources, recipe=recipe, seed=config.seed)
     codec = resolved_codec(make_codec(config.codec), teacher, rendering)
     manifest = _manifest(config, sources, recipe, teacher, codec)
@@ -149,7 +126,7 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
 
 def _parts(config: DumpConfig) -> dict[str, SourceSpec]:
     """The parts of the store: `train`, and `test` where the source has that split."""
-    train = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
+    train = config.train_spec
     both = {"train": train, "test": train.model_copy(update={"split": "test"})}
     return both if "test" in splits(train) else {"train": train}
 

@@ -221,9 +221,9 @@ def _normalise(config: MergeConfig, members: Sequence[Reader]) -> dict[str, Any]
 
 def _demand_same_witnesses(first: Reader, stored: Reader) -> None:
     """See that what is about to be added to an interrupted or growing store is of the same pixels as what it holds."""
-    for view in stored.witnessed_views():
-        if view in witness_views(first.manifest) and not np.array_equal(stored.witnesses(view), first.witnesses(view)):
-            raise StoreMismatch(
-                f"{stored.path} was merged from other pixels than those of {first.path}: the witnesses of view {view} "
-                "differ. Pass another --store; nothing was changed."
-            )
+    view = stored.other_witnesses(first.manifest, first.witnesses)
+    if view is not None:
+        raise StoreMismatch(
+            f"{stored.path} was merged from other pixels than those of {first.path}: the witnesses of view {view} "
+            "differ. Pass another --store; nothing was changed."
+        )

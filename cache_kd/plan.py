@@ -8,11 +8,10 @@ from pydantic import Field
 
 from cache_kd.composition import Composition
 from cache_kd.config import Config
-from cache_kd.device import DeviceName, Precision, describe_environment, resolve_device
+from cache_kd.device import describe_environment, resolve_device
 from cache_kd.distill import Method, needs_of
 from cache_kd.distill.loss import refuse_mixed
 from cache_kd.errors import ConfigError, KdCacheError
-from cache_kd.models.teacher import load_teacher
 from cache_kd.planning.candidates import chosen, label
 from cache_kd.planning.choice import Choice, Wish, choose
 from cache_kd.planning.command import dump_command
@@ -23,36 +22,22 @@ from cache_kd.planning.pilot import Pilot, run_pilot
 from cache_kd.planning.price import Price, price
 from cache_kd.planning.table import method_table, nats, share, size_table
 from cache_kd.progress import Progress, Silent
-from cache_kd.rendering import RenderOn, open_renderer
+from cache_kd.rendering import open_renderer
 from cache_kd.selftest import check_replays
 from cache_kd.sources.open import open_source, splits
-from cache_kd.sources.source import Decoding, Source, SourceSpec
-from cache_kd.sources.usual import settled_recipe, usual_normalise
+from cache_kd.sources.source import Source, SourceSpec
+from cache_kd.sources.usual import settled_recipe
 from cache_kd.store.codec import Codec
 from cache_kd.store.fidelity import TEMPERATURES
+from cache_kd.teacher_config import TeacherConfig
 from cache_kd.views import make_recipe
 
 # the methods that no store of probabilities and no bare top-k can serve, and the one that everybody starts with
 METHODS = ("kd", "normkd", "la", "dtd", "rld", "atkd")
 
 
-class PlanConfig(Config):
+class PlanConfig(TeacherConfig):
     """A dump that is thought of, what it may take and lose, and what it is for."""
-
-    data: str
-    teacher: str
-    checkpoint: Path
-    root: str | None = None
-    decode: Decoding | None = None
-    recipe: str | dict[str, Any] | None = None
-    views: Annotated[int, Field(ge=1)] = 4
-    seed: Annotated[int, Field(ge=0)] = 0
-    batch_size: Annotated[int, Field(ge=1)] = 256
-    normalise: str | dict[str, Any] | None = None
-    device: DeviceName = "auto"
-    precision: Precision = "float32"
-    workers: Annotated[int, Field(ge=0)] | None = None
-    render: RenderOn = "cpu"
 
     budget_bytes: Annotated[int, Field(gt=0)] | None = None  # of the whole store
     max_kl: Annotated[float, Field(gt=0)] | None = None  # nats, at the temperature `at_tau`
@@ -125,24 +110,14 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
     progress = progress or Silent()
     if config.out is not None:
         check_place(config.out)
-    spec = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
+    spec = config.train_spec
     words = settled_recipe(config.recipe, spec, progress)
     recipe, device = make_recipe(words), resolve_device(config.device)
     source, test_samples = _open(spec, progress)
     codecs = chosen(config.codecs, classes=source.classes)
     mixed = recipe.pairs(config.seed, len(source), 0) is not None
     methods = _methods(config.methods, mixed=mixed, classes=source.classes)
-    teacher = load_teacher(
-        config.teacher,
-        config.checkpoint,
-        classes=source.classes,
-        channels=source.channels,
-        device=device,
-        precision=config.precision,
-        normalise=config.normalise,
-        usual=usual_normalise(spec),
-        progress=progress,
-    )
+    teacher = config.open_teacher(source, device, progress)
     check_replays(recipe, source, config.seed)
     size = min(config.pilot, config.views * len(source))
     progress.say(f"{config.teacher} is asked about {size:,} views; {len(codecs)} codecs are measured on half of them.")

@@ -32,7 +32,7 @@ from cache_kd.train_config import Data as Data
 from cache_kd.train_config import LiveTeacher as LiveTeacher
 from cache_kd.train_config import TrainConfig as TrainConfig
 from cache_kd.train_config import resumed_config as resumed_config
-from cache_kd.train_data import check_views, epoch_order, open_material, own_samples, views_of_epoch, with_window
+from cache_kd.train_data import check_views, epoch_order, open_material, own_samples, settled, views_of_epoch
 from cache_kd.train_faithful import demand_faithful_stores
 from cache_kd.train_figures import averaged_figures, figures_of
 from cache_kd.train_teachers import TeacherLogits
@@ -70,7 +70,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
         torch.manual_seed(config.seed)
         student = _student(config, material, ranks)
         objective = Objective(config, student, _example(material, ranks), material.source.classes)
-        config = with_window(config, objective, material)
+        config = settled(config, objective, material)
         check_views(config, objective, material, ranks)
         if ranks.count > 1 and config.sync_batch_norm:
             synchronise(objective.passes, ranks.device)

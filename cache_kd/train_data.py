@@ -99,10 +99,10 @@ def own_samples(order: EpochOrder, first_step: int) -> Iterator[Samples]:
         yield own if len(own) else last_rank.batch(step)[:1]
 
 
-def with_window(config: TrainConfig, objective: Objective, material: Material) -> TrainConfig:
-    """The configuration with numbers for the chunks in a window and the views, which a resumed run takes over.
+def settled(config: TrainConfig, objective: Objective, material: Material) -> TrainConfig:
+    """The configuration with what its stores decide, views and chunks in a window, which a resumed run takes over.
 
-    The stores decide it whether their logits are read or not: a live teacher's batches are the same ones.
+    They decide it whether their logits are read or not: a live teacher's batches are the same ones.
 
     Raises:
         ConfigError: a window of one store's chunks is spread over all of another.
@@ -124,7 +124,7 @@ def with_window(config: TrainConfig, objective: Objective, material: Material) -
             "Set order.window to 0, or dump the older store again."
         )
     order = config.order.model_copy(update={"window": window})
-    return config.model_copy(update={"order": order, "views": _shown_views(config, material)})
+    return config.model_copy(update={"order": order, "views": material.views})
 
 
 def check_views(config: TrainConfig, objective: Objective, material: Material, ranks: Ranks) -> None:

@@ -10,7 +10,7 @@ HOUSE = Path(cache_kd.__file__).parent
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {
     "types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
-    "threads", "trust", "keyed", "behind", "environment", "peak_memory", "stopping", "synced_norm",
+    "threads", "trust", "keyed", "behind", "environment", "peak_memory", "shell", "stopping", "synced_norm",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
@@ -20,8 +20,8 @@ FLOORS = (
      "view_schedule", "exchange", "stored", "faithfulness", "temperatures", "average", "optimiser", "presets",
      "ranks", "scalars"},
     {"asking", "stream", "waiting", "witness", "composition", "description", "look_page",
-     "recipe_description", "sheet_picture", "planning"},
-    {"opened", "imported", "inspection", "objective", "state", "writing"},
+     "recipe_description", "sheet_picture", "teacher_config"},
+    {"opened", "imported", "inspection", "objective", "planning", "state", "writing"},
     {"siblings"},
     {"material", "train_config"},
     {"recorder", "step", "train_data", "train_faithful", "train_figures", "train_teachers", "train_words",
@@ -36,7 +36,7 @@ FLOORS = (
 FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
     "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
-    "peak_memory": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
+    "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
     "stopping": set(), "synced_norm": {"errors"},
 }  # fmt: skip
 

@@ -3,8 +3,6 @@
 import time
 from pathlib import Path
 
-import numpy as np
-
 from cache_kd.config import Config
 from cache_kd.errors import StoreMismatch
 from cache_kd.exchange.hdf5_file import ExportedStore, open_export
@@ -122,11 +120,9 @@ def _demand_same_rows(exported: ExportedStore, reader: Reader) -> None:
             "it may on another machine: rows of the one cannot be read with those of the other. Pass another --store; "
             "nothing was changed."
         )
-    for view in reader.witnessed_views():
-        if view in witness_views(exported.manifest) and not np.array_equal(
-            reader.witnesses(view), exported.witnesses(view)
-        ):
-            raise StoreMismatch(
-                f"{reader.path} has the id of {exported.path}, but was dumped from other pixels: the witnesses of view "
-                f"{view} differ. Pass another --store; nothing was changed."
-            )
+    view = reader.other_witnesses(exported.manifest, exported.witnesses)
+    if view is not None:
+        raise StoreMismatch(
+            f"{reader.path} has the id of {exported.path}, but was dumped from other pixels: the witnesses of view "
+            f"{view} differ. Pass another --store; nothing was changed."
+        )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from cache_kd.asking import check_logits
 from cache_kd.errors import ConfigError, ModelError
 from cache_kd.keyed.row_order import samples_at
 from cache_kd.models.features import Penultimate
@@ -131,7 +132,7 @@ def _ask(
         ready = time.perf_counter()
         logits.append(teacher.logits(batch.pixels).cpu())  # the copy waits for the device
         done = time.perf_counter()
-        _check(logits[-1], request, classes)
+        check_logits(logits[-1], classes, request.part, request.view, request.samples)
         if watched:
             features.append(watched.features.float().cpu())
         marks.append((ready - began, done - ready, len(batch.pixels)))
@@ -141,16 +142,3 @@ def _ask(
     waited, asked, count = (sum(each) for each in zip(*(marks[1:] or marks), strict=True))
     last_layer = LastLayer(torch.cat(features), watched.weight.cpu(), watched.bias.cpu()) if watched else None
     return _Asked(torch.cat(logits), last_layer, waited / count, asked / count, view_bytes)
-
-
-def _check(logits: Logits, request: Request, classes: int) -> None:
-    if logits.shape[1] != classes:
-        raise ModelError(f"The teacher gives {logits.shape[1]} logits per image; the data has {classes} classes.")
-    bad = (~logits.isfinite()).any(1).nonzero()
-    if len(bad):
-        row = int(bad[0])
-        raise ModelError(
-            f"The teacher gives {logits[row][~logits[row].isfinite()][0].item()} for train sample "
-            f"{request.samples[row]}, view {request.view}. Check the checkpoint and --normalise; with --precision bf16 "
-            "try float32."
-        )

@@ -8,7 +8,7 @@ import numpy as np
 from cache_kd.errors import StoreDamaged
 from cache_kd.store.arrays import knob_array
 from cache_kd.store.manifest import Manifest
-from cache_kd.store.record import find_fault, knob_pieces
+from cache_kd.store.record import find_fault, knob_piece
 from cache_kd.types import KnobRows, Samples
 
 
@@ -36,7 +36,7 @@ class StoredKnobs:
         array = knob_array(self.manifest)
         if array is None:
             raise StoreDamaged(f"{self.path} has a recipe that reads knobs, and keeps none. Import its logits again.")
-        piece = knob_pieces(self.manifest)[view]
+        piece = knob_piece(self.manifest, view)
         if view not in self._checked:
             if fault := find_fault(self.path, self.manifest.store_id, piece, deep=True):
                 raise StoreDamaged(

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from cache_kd.config import Config, build, canonical_json
 from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomplete
+from cache_kd.shell import decode_knobs, options
 from cache_kd.store.codec import make_codec
 from cache_kd.store.fidelity import Fidelity, exact_rows
 from cache_kd.store.layout import Layout, Shard, choose_layout
@@ -174,19 +175,18 @@ class Manifest(Config):
         knobs = {
             "data": self.source.spec.get("data"),
             "root": self.source.spec.get("root"),
-            "decode": decode and decode.backend.partition("/")[0],
-            "unreadable": decode and decode.unreadable,
             "teacher": self.teacher.name,
             "checkpoint": self.teacher.checkpoint,
+            "normalise": canonical_json(self.teacher.normalise),
             "precision": self.teacher.precision,
             "recipe": canonical_json(self.recipe),
             "seed": self.seed,
             "views": self.parts["train"].views,
             "codec": self._codec_word(),
             "store": path,
+            **decode_knobs(decode.model_dump() if decode else None),
         }
-        exif = " --exif" if decode and decode.orientation == "exif" else ""
-        return f"kdcache dump {_options(knobs)}{exif}"
+        return f"kdcache dump {options(knobs)}"
 
     def _merge_command(self, ensemble: StoredEnsemble, path: Path) -> str:
         knobs = {
@@ -196,7 +196,7 @@ class Manifest(Config):
             "codec": self._codec_word(),
             "store": path,
         }
-        return f"kdcache merge {' '.join(shlex.quote(member.path) for member in ensemble.members)} {_options(knobs)}"
+        return f"kdcache merge {' '.join(shlex.quote(member.path) for member in ensemble.members)} {options(knobs)}"
 
     def _codec_word(self) -> str:
         """What --codec takes."""
@@ -384,11 +384,6 @@ def _store_ids(manifest: Manifest) -> tuple[str, str]:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-def _options(knobs: Mapping[str, Any]) -> str:
-    """Words of a command line; what is None is left out."""
-    return " ".join(f"--{knob} {shlex.quote(str(value))}" for knob, value in knobs.items() if value is not None)
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Gives stored logits back, and never a row that was not written or does not match its checksum."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from cache_kd.store.damage import find_damage
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, read_manifest
 from cache_kd.store.parameters import equipped_codec
-from cache_kd.store.record import knob_pieces, label_piece, pieces, shard_piece, unfinished, witness_piece
+from cache_kd.store.record import knob_piece, label_piece, pieces, shard_piece, unfinished, witness_piece
 from cache_kd.store.stored_view import StoredView
 from cache_kd.store.windowed_view import WindowedView
 from cache_kd.store.windows import Windows
@@ -128,7 +128,7 @@ class Reader:
             StoreIncomplete: they are not written yet.
             StoreDamaged: they are not the ones that were written.
         """
-        array, piece = knob_array(self.manifest), knob_pieces(self.manifest)[view]
+        array, piece = knob_array(self.manifest), knob_piece(self.manifest, view)
         assert array is not None
         return self._files.read_plain(piece, array, array.file(view, 0, 0), array.shape[1])
 
@@ -146,6 +146,16 @@ class Reader:
             StoreDamaged: they are not the ones that were written.
         """
         return decode(self._files.read_bytes(witness_piece(self.manifest, view)))
+
+    def other_witnesses(self, manifest: Manifest, witnesses: Callable[[int], NDArray[np.uint8]]) -> int | None:
+        """The first view that has other witnesses here than a store that is to meet this one; None where none has.
+
+        Args:
+            manifest: of the other store.
+            witnesses: gives those of one of its views.
+        """
+        both = [view for view in self.witnessed_views() if view in witness_views(manifest)]
+        return next((view for view in both if not np.array_equal(self.witnesses(view), witnesses(view))), None)
 
     def view(self, part: str, number: int) -> StoredView:
         """One whole view, read and checked shard by shard.

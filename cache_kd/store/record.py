@@ -84,21 +84,23 @@ def witness_piece(manifest: Manifest, view: int) -> Piece:
     )
 
 
+def knob_piece(manifest: Manifest, view: int) -> Piece:
+    """The recorded knobs of one train view, of a store whose recipe reads some."""
+    array = knob_array(manifest)
+    assert array is not None
+    return Piece(
+        name=f"knobs.{view}",
+        title=f"knobs of view {view}",
+        files=(array.file(view, 0, 0),),
+        rows=manifest.parts["train"].samples,
+        shard=None,
+    )
+
+
 def knob_pieces(manifest: Manifest) -> list[Piece]:
     """The recorded knobs of each train view, in order; none where the recipe reads none."""
-    array, part = knob_array(manifest), manifest.parts["train"]
-    if array is None:
-        return []
-    return [
-        Piece(
-            name=f"knobs.{view}",
-            title=f"knobs of view {view}",
-            files=(array.file(view, 0, 0),),
-            rows=part.samples,
-            shard=None,
-        )
-        for view in range(part.views)
-    ]
+    views = manifest.parts["train"].views if manifest.knobs else 0
+    return [knob_piece(manifest, view) for view in range(views)]
 
 
 def parameter_piece(manifest: Manifest) -> Piece | None:

@@ -47,7 +47,7 @@ from cache_kd.store.record import (
     Piece,
     find_fault,
     is_recorded,
-    knob_pieces,
+    knob_piece,
     label_piece,
     parameter_piece,
     shard_piece,
@@ -291,7 +291,7 @@ class Writer:
         Raises:
             StoreError: the disk is full or cannot be written to.
         """
-        piece, array = knob_pieces(self.manifest)[view], knob_array(self.manifest)
+        piece, array = knob_piece(self.manifest, view), knob_array(self.manifest)
         assert array is not None
         assert rows.shape == array.shape[1:]
         if piece.name in self._unfinished:
@@ -321,9 +321,11 @@ class Writer:
 
     def _note_fidelity(self) -> None:
         """Write into the manifest what the codec costs, once there are exact rows to measure it on."""
-        first = shard_piece(self.manifest, self.manifest.parts["train"].layout.shards_of("train", 0)[0])
         exact = exact_array(self.manifest)
-        if exact is None or self.manifest.fidelity or first.name in self._unfinished:
+        if exact is None or self.manifest.fidelity:
+            return
+        first = shard_piece(self.manifest, self.manifest.parts["train"].layout.shards_of("train", 0)[0])
+        if first.name in self._unfinished:
             return
         logits = torch.from_numpy(np.asarray(exact.open(self.path)[:]))
         encoded = {

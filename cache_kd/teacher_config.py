@@ -1,0 +1,57 @@
+"""Which teacher is asked about which views, and how: what a dump and a plan for one have in common."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+
+from cache_kd.config import Config
+from cache_kd.device import DeviceName, Precision
+from cache_kd.models.teacher import Teacher, load_teacher
+from cache_kd.progress import Progress
+from cache_kd.rendering import RenderOn
+from cache_kd.sources.source import Decoding, Source, SourceSpec
+from cache_kd.sources.usual import usual_normalise
+
+
+class TeacherConfig(Config):
+    """One teacher over the views of one source."""
+
+    data: str
+    teacher: str
+    checkpoint: Path
+    root: str | None = None
+    decode: Decoding | None = None  # of image files; None: Pillow, as stored, stop at what is unreadable
+    recipe: str | dict[str, Any] | None = None  # None: the usual one of the data
+    views: Annotated[int, Field(ge=1)] = 4
+    seed: Annotated[int, Field(ge=0)] = 0
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    normalise: str | dict[str, Any] | None = None  # None: as the checkpoint says, else the usual one of the data
+    device: DeviceName = "auto"
+    precision: Precision = "float32"
+    workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
+    render: RenderOn = "cpu"
+
+    @property
+    def train_spec(self) -> SourceSpec:
+        """The training images."""
+        return SourceSpec(data=self.data, root=self.root, split="train", decode=self.decode)
+
+    def open_teacher(self, source: Source, device: torch.device, progress: Progress) -> Teacher:
+        """The teacher on `device`, ready to be asked about `source`.
+
+        Raises:
+            ModelError: its weights do not fit, or do not say their normalisation.
+        """
+        return load_teacher(
+            self.teacher,
+            self.checkpoint,
+            classes=source.classes,
+            channels=source.channels,
+            device=device,
+            precision=self.precision,
+            normalise=self.normalise,
+            usual=usual_normalise(self.train_spec),
+            progress=progress,
+        )
