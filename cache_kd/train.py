@@ -38,8 +38,6 @@ from cache_kd.train_figures import averaged_figures, figures_of
 from cache_kd.train_teachers import TeacherLogits
 from cache_kd.train_words import about, announcement, epoch_line, summary
 
-LOG_EVERY = 50  # steps between two lines in metrics.jsonl; each costs one wait for the device
-
 
 def train(config: TrainConfig, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
     """Train one student and leave a run folder at `config.out`; the summary.
@@ -151,7 +149,7 @@ def _train_epoch(run: _Run, at: Position, stop: Stop, progress: Progress) -> Pos
             outcome = run.step(pixels, teacher, labels, samples=samples, views=len(views))
             if run.average is not None:
                 run.average.update(global_step + 1)
-            if global_step % LOG_EVERY == 0 or step == len(order) - 1:
+            if global_step % config.log_steps == 0 or step == len(order) - 1:
                 _log(run, outcome, epoch, step, position, global_step)
             advance(samples)
             seconds = at.seconds + time.perf_counter() - started

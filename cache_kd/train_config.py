@@ -70,6 +70,7 @@ class TrainConfig(Composition):
     sync_batch_norm: bool = True  # under torchrun: normalise over the whole batch, as one process does
     checkpoint_steps: Annotated[int, Field(ge=1)] | None = None  # save the state every so many steps
     checkpoint_minutes: Annotated[float, Field(gt=0)] | None = 10.0  # and so many minutes after it was last saved
+    log_steps: Annotated[int, Field(ge=1)] = 50  # between two lines of metrics.jsonl; each is a wait for the device
     tensorboard: bool = False  # write metrics for TensorBoard too
     check: Check = "sample"
     min_gradient_cosine: Annotated[float, Field(ge=-1, le=1)] = LEAST_COSINE  # of stored with exact logits

@@ -96,6 +96,13 @@ def test_a_run_leaves_config_metrics_weights_and_summary(stores, tmp_path):
     assert [line["epoch"] for line in epochs] == [1, 2]
 
 
+def test_every_step_can_be_logged(stores, tmp_path):
+    train(config(tmp_path / "run", stores["float32"], log_steps=1))
+    lines = [line for line in RunFolder.open(tmp_path / "run").metrics() if "step" in line]
+    assert [line["step"] for line in lines] == list(range(len(lines)))
+    assert len(lines) > 2
+
+
 def halt(student: TrainConfig) -> None:
     """Train for one epoch of several and stop."""
 

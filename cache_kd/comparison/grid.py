@@ -34,7 +34,7 @@ OF_THE_GRID = {
     "seed": "--seeds",
 }
 # another value of these gives the same numbers
-WITHOUT_EFFECT = ("out", "workers", "render", "checkpoint_steps", "checkpoint_minutes", "tensorboard")
+WITHOUT_EFFECT = ("out", "workers", "render", "checkpoint_steps", "checkpoint_minutes", "log_steps", "tensorboard")
 
 
 class CompareConfig(Config):
