@@ -8,11 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import google_crc32c
 import numpy as np
+from fastcrc.crc32 import iscsi as crc32c  # 48 GB/s in cache; google-crc32c, which zarr has, 28
 from numpy.typing import NDArray
 
 from cache_kd.store.arrays import StoredArray
+from cache_kd.store.mapped import Mapped, can_map, mapped
 
 CRC_BYTES = 4  # after every chunk, and after the index
 ENTRY_BYTES = 16  # of a chunk in the index: offset and length, both little-endian
@@ -72,7 +73,7 @@ def read_chunks(
 
     The first time all of the file is read, and the very bytes that are given back have been compared with the sha256,
     each chunk with its crc32c, floats with NaN. From then on, as long as size, times and inode stay the same, chunks
-    are read alone and compared with their crc32c: 0.83 of the speed without (chunks of 1 MB, n = 120).
+    are read alone and compared with their crc32c.
 
     Args:
         file: opened for this call alone, so that threads and processes have nothing to share.
@@ -94,8 +95,13 @@ def read_chunks(
             content = _scratch(state.st_size)
             _read(handle, [content.data], 0)
             return Seen(signature, _take_whole(content, form, wanted, filled, sha256()))
-        for chunk, rows in wanted.items():
-            _take_chunk(handle, seen.offsets[chunk], form, rows)
+        if can_map():
+            with mapped(handle, state.st_size) as in_cache:
+                for chunk, rows in wanted.items():
+                    _copy_chunk(in_cache, seen.offsets[chunk], form, rows)
+        else:
+            for chunk, rows in wanted.items():
+                _read_chunk(handle, seen.offsets[chunk], form, rows)
         return seen
 
 
@@ -109,7 +115,7 @@ def _take_whole(
         if offsets[chunk] == ABSENT:
             raise Unsound("holds rows that were never written")
         stored = content[offsets[chunk] :][: form.chunk_bytes + CRC_BYTES]
-        _compare(google_crc32c.value(stored[:-CRC_BYTES]), stored[-CRC_BYTES:])
+        _compare(crc32c(stored[:-CRC_BYTES].data), stored[-CRC_BYTES:])
         rows = stored[: min(filled - chunk * form.chunk_bytes, form.chunk_bytes)]
         if _has_nan(rows, form.dtype):
             raise Unsound("holds rows that were never written")
@@ -135,7 +141,7 @@ def _offsets(content: NDArray[np.uint8], form: ObjectForm) -> tuple[int, ...]:
     if payload < 0:
         raise Unsound(f"has {len(content)} bytes; its index alone takes {form.index_bytes}")
     index = content[payload:]
-    _compare(google_crc32c.value(index[:-CRC_BYTES]), index[-CRC_BYTES:])
+    _compare(crc32c(index[:-CRC_BYTES].data), index[-CRC_BYTES:])
     offsets = []
     for offset, length in index[:-CRC_BYTES].view("<u8").reshape(-1, 2).tolist():
         absent = offset == length == NOT_WRITTEN
@@ -145,11 +151,25 @@ def _offsets(content: NDArray[np.uint8], form: ObjectForm) -> tuple[int, ...]:
     return tuple(offsets)
 
 
-def _take_chunk(handle: int, offset: int, form: ObjectForm, rows: NDArray[Any]) -> None:
+def _copy_chunk(in_cache: Mapped, offset: int, form: ObjectForm, rows: NDArray[Any]) -> None:
+    target = _bytes_of(rows)
+    count = form.chunk_bytes + CRC_BYTES
+    if offset + count > len(in_cache):
+        raise _cut_short(len(in_cache))
+    stored = np.frombuffer(in_cache.fetch(offset, count), dtype=np.uint8, count=count, offset=offset)
+    target[:] = stored[: len(target)]
+    # of what is given back, for the file may change at any moment
+    computed = crc32c(stored[len(target) : -CRC_BYTES].data, crc32c(target.data))
+    checksum = stored[-CRC_BYTES:].copy()
+    del stored  # else a traceback would keep the file from being unmapped
+    _compare(computed, checksum)
+
+
+def _read_chunk(handle: int, offset: int, form: ObjectForm, rows: NDArray[Any]) -> None:
     target = _bytes_of(rows)
     rest = _scratch(form.chunk_bytes - len(target) + CRC_BYTES)
     _read(handle, [target.data, rest.data], offset)
-    _compare(google_crc32c.extend(google_crc32c.value(target), rest[:-CRC_BYTES]), rest[-CRC_BYTES:])
+    _compare(crc32c(rest[:-CRC_BYTES].data, crc32c(target.data)), rest[-CRC_BYTES:])
 
 
 def _read(handle: int, parts: list[memoryview], offset: int) -> None:
@@ -157,12 +177,16 @@ def _read(handle: int, parts: list[memoryview], offset: int) -> None:
     while parts:
         count = os.preadv(handle, parts, offset)
         if count == 0 and any(map(len, parts)):
-            raise Unsound(f"ends at byte {offset}, before the rows that it held")
+            raise _cut_short(offset)
         offset += count
         while parts and count >= len(parts[0]):
             count -= len(parts.pop(0))
         if parts:
             parts[0] = parts[0][count:]
+
+
+def _cut_short(size: int) -> Unsound:
+    return Unsound(f"ends at byte {size}, before the rows that it held")
 
 
 def _compare(computed: int, stored: NDArray[np.uint8]) -> None:
