@@ -10,6 +10,7 @@ from cache_kd.cli.options import (
     data_option,
     decode_options,
     json_option,
+    normalise_option,
     overrides,
     precision_option,
     root_option,
@@ -23,6 +24,7 @@ from cache_kd.cli.options import (
 @decode_options()
 @click.option("--teacher", default=None, help="Model of the weights; any without it.")
 @checkpoint_option
+@normalise_option
 @precision_option
 @click.option("--recipe", default=None, help="How views are made; any without it.")
 @click.option("--views", type=click.IntRange(min=1), default=None, help="At least so many.")
@@ -32,7 +34,9 @@ from cache_kd.cli.options import (
 def find(folder: Path, as_json: bool, **options: Any) -> None:
     """Print the paths of the finished stores below ROOT that a dump with these options would find complete.
 
-    Images and weights are compared by content, so they may have moved. Exits with 1 where there is none.
+    Images and weights are compared by content, so they may have moved. With --checkpoint and without --normalise, what
+    the weights say of themselves is meant, else what is usual for the data, as kdcache dump takes it. Exits with 1
+    where there is none.
 
     \b
     Example:

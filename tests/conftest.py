@@ -11,6 +11,8 @@ import pytest
 import torch
 from beartype._check.code import codemain
 from hypothesis import settings
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 # a shared machine may stall any example for seconds
 settings.register_profile("cache_kd", deadline=None)
@@ -81,6 +83,27 @@ def stores(dump_config, tmp_path_factory) -> dict[str, Path]:
     for codec in ("float32", "float16"):
         dump(dump_config(root / codec, codec=codec))
     return {codec: root / codec for codec in ("float32", "float16")}
+
+
+@pytest.fixture(scope="session")
+def second_weights(teacher_weights, tmp_path_factory) -> Path:
+    """Another teacher of the same model: its classifier prefers other classes."""
+    tensors = load_file(teacher_weights)
+    tensors["fc.bias"] = tensors["fc.bias"] + torch.linspace(-2, 2, 10)
+    with safe_open(teacher_weights, framework="pt") as file:
+        path = tmp_path_factory.mktemp("second") / "second.safetensors"
+        save_file(tensors, path, metadata=file.metadata())
+    return path
+
+
+@pytest.fixture(scope="session")
+def second_store(dump_config, second_weights, tmp_path_factory) -> Path:
+    """A finished float32 store of that teacher over the views of `stores`."""
+    from cache_kd.dump import dump
+
+    path = tmp_path_factory.mktemp("second") / "store"
+    dump(dump_config(path, checkpoint=second_weights, codec="float32"))
+    return path
 
 
 @pytest.fixture

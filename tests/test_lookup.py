@@ -5,6 +5,7 @@ import pytest
 from cache_kd.dump import dump
 from cache_kd.errors import ConfigError, ModelError
 from cache_kd.lookup import Wanted, find_stores
+from cache_kd.merge import MergeConfig, merge
 from cache_kd.store.manifest import read_manifest
 
 STUDENT = "resnet8x0.5"
@@ -68,6 +69,35 @@ def test_a_damaged_store_serves_nobody(own_store):
     assert len(find_stores(own_store, Wanted())) == 1
     (own_store / "labels" / "c" / "0").unlink()
     assert find_stores(own_store, Wanted()) == []
+
+
+def test_the_same_weights_behind_another_normalisation_are_another_teacher(
+    dump_config, images, teacher_weights, tmp_path
+):
+    """Of two stores of one checkpoint, the one that the dump with the same options would find complete."""
+    other = {"mean": [0.5], "std": [0.5]}
+    dump(dump_config(tmp_path / "own", views=1))
+    dump(dump_config(tmp_path / "other", views=1, normalise=other))
+    weights = {"data": str(images), "teacher": STUDENT, "checkpoint": teacher_weights}
+
+    def names(**wanted):
+        return [entry.path.name for entry in find_stores(tmp_path, Wanted(**wanted))]
+
+    assert names(**weights) == ["own"]  # what the checkpoint says of itself
+    assert names(**weights, normalise="fashion-mnist") == names(normalise="fashion-mnist") == ["own"]
+    assert names(**weights, normalise=other) == names(normalise=other) == ["other"]
+    assert names(normalise="cifar100") == []  # of three channels
+    assert names() == ["other", "own"]
+    with pytest.raises(ConfigError, match="no normalisation 'fashion_mnist'; did you mean 'fashion-mnist'"):
+        names(normalise="fashion_mnist")
+    for wanted in ({}, {"normalise": other}):
+        hit = dump(dump_config(None, catalog=tmp_path, views=1, **wanted))
+        assert (hit.computed_rows, [hit.store.rpartition("/")[2]]) == (0, names(**weights, **wanted))
+
+
+def test_an_ensemble_which_no_dump_can_hit_is_not_found(stores, second_store, tmp_path):
+    merge(MergeConfig(members=(stores["float32"], second_store), store=tmp_path / "ensemble"))
+    assert find_stores(tmp_path, Wanted()) == []
 
 
 def test_half_a_question_is_refused(found, teacher_weights, tmp_path):

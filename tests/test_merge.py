@@ -13,8 +13,6 @@ import torch
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from cache_kd.cli.main import main
 from cache_kd.dump import dump
@@ -28,17 +26,6 @@ from cache_kd.verify import verify
 from cache_kd.views.cifar import Cifar
 
 EVERY = np.arange(512)
-
-
-@pytest.fixture(scope="session")
-def second_weights(teacher_weights, tmp_path_factory) -> Path:
-    """Another teacher of the same model: its classifier prefers other classes."""
-    tensors = load_file(teacher_weights)
-    tensors["fc.bias"] = tensors["fc.bias"] + torch.linspace(-2, 2, 10)
-    with safe_open(teacher_weights, framework="pt") as file:
-        path = tmp_path_factory.mktemp("second") / "second.safetensors"
-        save_file(tensors, path, metadata=file.metadata())
-    return path
 
 
 @pytest.fixture(scope="session")

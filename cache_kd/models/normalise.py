@@ -51,12 +51,21 @@ def make_normalise(spec: str | dict[str, object], *, channels: int) -> Normalise
     Raises:
         ConfigError: an unknown name, or another number of channels.
     """
-    if isinstance(spec, str) and spec not in KNOWN:
-        raise ConfigError(f"There is no normalisation {spec!r}; {did_you_mean(spec, KNOWN)}")
-    normalise = KNOWN[spec] if isinstance(spec, str) else build(Normalise, spec)
+    normalise = read_normalise(spec)
     if not len(normalise.mean) == len(normalise.std) == channels:
         raise ConfigError(
             f"The normalisation has {len(normalise.mean)} mean(s) and {len(normalise.std)} std(s); "
             f"the images have {channels} channel(s)."
         )
     return normalise
+
+
+def read_normalise(spec: str | dict[str, object]) -> Normalise:
+    """What a known name or means and stds say, for images of any number of channels.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    if isinstance(spec, str) and spec not in KNOWN:
+        raise ConfigError(f"There is no normalisation {spec!r}; {did_you_mean(spec, KNOWN)}")
+    return KNOWN[spec] if isinstance(spec, str) else build(Normalise, spec)
