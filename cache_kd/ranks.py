@@ -13,15 +13,18 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins import MixedPrecision, Precision
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed
 
 from cache_kd.device import TrainPrecision, resolve_device
 from cache_kd.errors import RunError
+from cache_kd.fabric import (
+    DDPStrategy,
+    Fabric,
+    LightningEnvironment,
+    MixedPrecision,
+    Precision,
+    TorchElasticEnvironment,
+)
 
 # how the libraries below say that a process they were talking to is gone
 _SIGNS = ("gloo", "NCCL", "Connection", "Timed out")
@@ -167,7 +170,14 @@ def is_first() -> bool:
 def _precision(precision: TrainPrecision, device: str) -> Precision:
     if precision == "float32":
         return Precision()
-    return MixedPrecision("bf16-mixed" if precision == "bf16" else "16-mixed", device)
+    return _Autocast("bf16-mixed" if precision == "bf16" else "16-mixed", device)
+
+
+class _Autocast(MixedPrecision):
+    """torch.autocast alone: images stay float32 where an operation wants float32, as they do in an evaluation."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
 
 
 class _Gather(torch.autograd.Function):

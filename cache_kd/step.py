@@ -115,6 +115,7 @@ class Step:
         """Add the gradients of one part of the batch; `pixels` are this rank's rows, the others all of the part."""
         with self._unsynchronised() if not part.last else nullcontext():
             logits, seen = self._forward([self._images(of_one_size) for of_one_size in pixels])
+            # float32 once for both halves of the loss: their gradients are added before a narrow student rounds them
             logits = self._ranks.together(logits.float(), part.sizes, views)
             seen = logits if seen is None else self._ranks.together(seen.float(), part.sizes, views)
             loss = self._objective.loss(logits, seen, teacher, labels)

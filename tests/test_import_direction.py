@@ -11,6 +11,7 @@ HOUSE = Path(cache_kd.__file__).parent
 GROUND = {
     "types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
     "threads", "trust", "keyed", "behind", "environment", "peak_memory", "shell", "stopping", "synced_norm",
+    "fabric",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
@@ -23,7 +24,7 @@ FLOORS = (
      "recipe_description", "sheet_picture", "teacher_config"},
     {"opened", "imported", "inspection", "objective", "planning", "state", "writing"},
     {"siblings"},
-    {"material", "train_config"},
+    {"ensemble", "material", "train_config"},
     {"recorder", "step", "train_data", "train_faithful", "train_figures", "train_teachers", "train_words",
      "provenance"},
     {"dump", "export_student", "foreign", "foreign_fkd", "look", "lookup", "merge", "plan", "repair", "sheet", "train",
@@ -37,7 +38,7 @@ FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
     "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
     "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
-    "stopping": set(), "synced_norm": {"errors"},
+    "stopping": set(), "synced_norm": {"errors"}, "fabric": set(),
 }  # fmt: skip
 
 
