@@ -80,8 +80,19 @@ def report(
     for name, fact in (facts or {}).items():
         print(f"  {name}: {fact}")
     if json is not None:
-        figures = {name: {**_figures(timing), "ratio": _figures(relative[name])} for name, timing in timings.items()}
-        write_json(json, {"title": title, "over": over, "timings": figures, "facts": dict(facts or {})})
+        write_json(json, {"title": title, **section(timings, over=over, facts=facts)})
+
+
+def section(timings: Mapping[str, Timing], *, over: str, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What `report` writes of one comparison, for results that hold several."""
+    relative = ratios(timings, over)
+    by_name = {name: {**figures(timing), "ratio": figures(relative[name])} for name, timing in timings.items()}
+    return {"over": over, "timings": by_name, "facts": dict(facts or {})}
+
+
+def figures(timing: Timing) -> dict[str, Any]:
+    """Number, median and quartiles, for JSON."""
+    return {"n": timing.n, "median": timing.median, "quartiles": list(timing.spread)}
 
 
 def machine() -> dict[str, Any]:
@@ -101,10 +112,6 @@ def machine() -> dict[str, Any]:
 def write_json(path: Path, results: Mapping[str, Any]) -> None:
     """`results` beside a description of the machine."""
     path.write_text(json_module.dumps({"machine": machine(), **results}, indent=2) + "\n", encoding="utf-8")
-
-
-def _figures(timing: Timing) -> dict[str, Any]:
-    return {"n": timing.n, "median": timing.median, "quartiles": list(timing.spread)}
 
 
 def _processor() -> str:
