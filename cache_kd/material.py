@@ -15,7 +15,7 @@ from cache_kd.progress import Progress
 from cache_kd.proof import Check
 from cache_kd.rendering import Renderer, RenderOn, open_renderer
 from cache_kd.selftest import check_replays
-from cache_kd.siblings import open_sibling
+from cache_kd.siblings import demand_other_teachers, open_sibling
 from cache_kd.sources.open import open_source, splits
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.sources.usual import settled_recipe, usual_normalise
@@ -86,6 +86,7 @@ def from_stores(
     """
     first = open_store(paths[0], data=data, root=root, trust=trust)
     stores = (first, *(open_sibling(path, first) for path in paths[1:]))
+    demand_other_teachers([store.reader for store in stores])
     test_part = first.manifest.parts.get("test")
     test_source: Source | None = None
     test_teachers: tuple[LogitArray, ...] = ()

@@ -1,31 +1,27 @@
 """The route of an ensemble: stores of several teachers over the same views, averaged shard by shard into one store."""
 
 import hashlib
+import math
 import time
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
-import torch
 from pydantic import Field
 
 from cache_kd.config import Config, canonical_json
-from cache_kd.distill.fold import fold
+from cache_kd.ensemble import lacking, write_mean
 from cache_kd.errors import ConfigError, StoreMismatch
 from cache_kd.files import lasting_place
 from cache_kd.models.normalise import make_normalise
 from cache_kd.progress import Progress, Silent
-from cache_kd.siblings import demand_same_pixels, demand_same_views
+from cache_kd.siblings import demand_other_teachers, demand_same_pixels, demand_same_views
 from cache_kd.store.catalog import bytes_on_disk, holds
 from cache_kd.store.codec import make_codec
 from cache_kd.store.locks import Reading
 from cache_kd.store.manifest import Average, Manifest, new_manifest
 from cache_kd.store.reader import Reader
-from cache_kd.store.witness import witness_views
 from cache_kd.store.writer import Writer
-from cache_kd.types import Logits, TeacherLogits
 
 
 class MergeConfig(Config):
@@ -56,10 +52,10 @@ def merge(config: MergeConfig, progress: Progress | None = None) -> MergeResult:
     """Write the mean of several stores' logits as a store of its own, from which a student trains as from any other.
 
     Whatever an interrupted merge finished is kept; a complete store costs nothing, and views that the members gained
-    since are added. The members may have any codecs and layouts; one view of each is in memory at a time.
+    since are added. The members may have any codecs and layouts, and come in any order: the store is the same.
 
     Raises:
-        ConfigError: not one weight for each member, a member given twice, or members of several normalisations.
+        ConfigError: not one weight for each member, two members of one teacher, or members of several normalisations.
         StoreMismatch: the members do not hold the same views, or `store` holds something else.
         StoreError: a member is no finished store.
         KdCacheError: anything else that a user can mend.
@@ -68,11 +64,15 @@ def merge(config: MergeConfig, progress: Progress | None = None) -> MergeResult:
     started = time.perf_counter()
     reading = [Reading(path) for path in config.members]
     members = [Reader.open(path) for path in config.members]
+    demand_other_teachers(members)
+    shares = shares_of(config.weights, len(members))
+    parts = [part for part in members[0].manifest.parts if all(part in member.manifest.parts for member in members)]
+    for member in members[1:]:
+        demand_same_views(members[0], member, parts)
+    # rounding depends on the order of a sum, and the same mean is to be the same store
+    places = sorted(range(len(members)), key=lambda place: _order(members[place]))
+    members, shares = [members[place] for place in places], [shares[place] for place in places]
     first, *others = members
-    shares = _shares(config, members)
-    parts = [part for part in first.manifest.parts if all(part in member.manifest.parts for member in others)]
-    for member in others:
-        demand_same_views(first, member, parts)
     asked = _manifest(config, members, shares, parts)
     if not holds(config.store, asked):
         for member in others:
@@ -83,25 +83,10 @@ def merge(config: MergeConfig, progress: Progress | None = None) -> MergeResult:
 
     with Writer.create_or_resume(config.store, asked, admit=admit) as writer:
         manifest = writer.manifest
-        # a store that grew when its members had more views may lack some that they no longer have
-        pending = [shard for shard in writer.pending() if shard.view < first.manifest.parts[shard.part].views]
+        pending = lacking(writer, members)
         rows = sum(shard.rows for shard in pending)
         progress.say(f"{asked.teacher.name}: {rows:,} rows in {len(pending)} shards -> {config.store}")
-        if first.manifest.knobs:
-            for view in range(first.manifest.parts["train"].views):
-                writer.write_knobs(view, first.knobs(view))
-        for view in set(writer.pending_witnesses()) & set(witness_views(first.manifest)):
-            writer.write_witnesses(view, first.witnesses(view))
-        for part in parts:
-            writer.write_labels(part, first.labels(part))
-        with progress.task("merge", rows, "rows") as advance:
-            for (part, view), shards in groupby(pending, key=lambda shard: (shard.part, shard.view)):
-                views, digests = [member.view(part, view) for member in members], first.digests(part, view)
-                for shard in shards:
-                    samples = manifest.samples_of(shard)
-                    logits = torch.from_numpy(np.stack([of_member.rows(samples) for of_member in views]))
-                    writer.write(shard, average(logits, config.average, shares), digests[samples])
-                    advance(shard.rows)
+        write_mean(writer, members, progress)
     del reading  # until here nobody could remove a member
     return MergeResult(
         store=str(config.store),
@@ -115,39 +100,29 @@ def merge(config: MergeConfig, progress: Progress | None = None) -> MergeResult:
     )
 
 
-def average(logits: TeacherLogits, how: Average, weights: Sequence[float]) -> Logits:
-    """Raw logits of the ensemble that several teachers are, right at the temperatures that `how` allows.
+def shares_of(weights: Sequence[float] | None, members: int) -> list[float]:
+    """Of each member in the mean; they add up to 1. Shares of shares are the same ones, so a manifest's can be given.
 
-    Args:
-        logits: raw, [teachers, batch, classes]; teachers over the same views of the same samples.
-        how: "logits": their mean, whose softmax is the normalised geometric mean of the teachers' at every temperature;
-            "probabilities": the log of the mean softmax, whose softmax is the arithmetic mean of the teachers' at
-            temperature 1. At T > 1 it is that mixture softened, not the mixture of the softened teachers.
-        weights: of the teachers, > 0; they need not add up to 1.
+    >>> shares_of((3.0, 1.0), 2), shares_of(None, 2)
+    ([0.75, 0.25], [0.5, 0.5])
 
-    References: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015, which names both means.
+    Raises:
+        ConfigError: there is not one weight for each.
     """
-    if how == "probabilities":
-        return fold(logits, "mean_probabilities", weights)
-    shares = logits.new_tensor(list(weights)) / sum(weights)
-    return (shares[:, None, None] * logits).sum(dim=0)
-
-
-def _shares(config: MergeConfig, members: Sequence[Reader]) -> list[float]:
-    """Of each member in the mean; they add up to 1."""
-    ids = [member.manifest.store_id for member in members]
-    for place, store_id in enumerate(ids):
-        if store_id in ids[:place]:
-            raise ConfigError(
-                f"{members[place].path} is the store {store_id}, as {members[ids.index(store_id)].path} is. "
-                "Name each member once; --weights gives one more to say."
-            )
-    weights = config.weights or (1.0,) * len(members)
-    if len(weights) != len(members):
+    weights = weights or (1.0,) * members
+    if len(weights) != members:
         raise ConfigError(
-            f"--weights has {len(weights)} number(s) for {len(members)} stores. Give one for each, in their order."
+            f"--weights has {len(weights)} number(s) for {members} stores. Give one for each, in their order."
         )
-    return [weight / sum(weights) for weight in weights]
+    total = math.fsum(weights)
+    # quotients are off by 2^-53 of themselves at most, their sum as much, and it is rounded once more
+    return list(weights) if abs(total - 1) <= 2**-52 else [weight / total for weight in weights]
+
+
+def _order(member: Reader) -> str:
+    """Where a member stands among the others, whatever their order on the command line."""
+    identity = member.manifest.identity()
+    return canonical_json([member.manifest.teacher.name, identity["teacher"], identity["codec"]])
 
 
 def _manifest(

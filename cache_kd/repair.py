@@ -1,6 +1,6 @@
-"""Redoes the damaged parts of a store, and only those, with the teacher and the images that its manifest names."""
+"""Redoes the damaged parts of a store, and only those, with what its manifest names: teacher and images, or members."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +8,21 @@ import numpy as np
 from cache_kd.asking import ask
 from cache_kd.config import Config
 from cache_kd.device import DeviceName, resolve_device
+from cache_kd.ensemble import open_members, write_mean
 from cache_kd.errors import StoreDamaged, StoreMismatch
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request, open_renderer
 from cache_kd.store.arrays import digest_array
 from cache_kd.store.damage import Damage, find_damage
-from cache_kd.store.manifest import Manifest
+from cache_kd.store.layout import Shard
+from cache_kd.store.locks import Reading
+from cache_kd.store.manifest import Manifest, StoredEnsemble
 from cache_kd.store.reader import Reader
 from cache_kd.store.record import Piece, Record, knob_pieces, read_record, witness_piece
 from cache_kd.store.witness import witness_views
 from cache_kd.store.writer import Writer
 from cache_kd.stored import open_stored_recipe, open_stored_source, open_stored_teacher
+from cache_kd.types import Digests, Samples
 from cache_kd.witness import compare, write_witnesses
 from cache_kd.writing import write_taught
 
@@ -34,7 +38,7 @@ class Repair(Config):
         dry_run: nothing was touched.
         metadata: metadata files of arrays and groups that were written again.
         pieces: shards, labels and witnesses that were redone, in words.
-        rows: that the teacher was asked for.
+        rows: that the teacher was asked for, or that were averaged again.
         same: of the pieces, those whose records survived and say that every byte is as it was.
         other: those whose records say that it is not: the teacher rounds otherwise here, or the record was damaged.
         foreign: files that do not belong to the store.
@@ -69,7 +73,7 @@ def repair(
     """Read every byte of the store at `path`, and redo what is missing, torn or flipped.
 
     On the device and with the libraries of the dump every file ends with the bytes it had. What a dump has not
-    written yet counts as missing.
+    written yet counts as missing. An ensemble takes what it lacks from its members, and needs no images.
 
     Args:
         path: of the store; its manifest must be whole.
@@ -88,29 +92,51 @@ def repair(
         StoreDamaged: the manifest is damaged; without it nobody knows what the store held.
         StoreBusy: a process is writing to the store.
         StoreMismatch: the images are others, or are rendered otherwise here than for the dump.
-        KdCacheError: the store, its images or its teacher cannot be opened.
+        KdCacheError: the store, its images, its teacher or a member cannot be opened.
     """
     progress = progress or Silent()
     reader = Reader.examine(path)
     progress.say(f"Reading every file of {path} ...")
     damage = find_damage(path, reader.manifest, deep=True)
     result = _planned(damage, dry_run)
-    progress.say(_announcement(damage, result, remove_foreign))
+    whence = "by the teacher" if reader.manifest.ensemble is None else "from its members"
+    progress.say(_announcement(damage, result, whence, remove_foreign))
     if dry_run:
         return result
     if damage.metadata:
         Writer.reopen(path, []).close()
     if damage.pieces:
         before = {piece: read_record(path, piece) for piece, _ in damage.pieces}
-        _redo(
-            reader, damage, data=data, root=root, checkpoint=checkpoint, device=device, workers=workers,
-            batch_size=batch_size or _batch_size(reader.manifest), trust=trust, progress=progress,
-        )  # fmt: skip
+        if reader.manifest.ensemble is not None:
+            _merge_again(reader, damage, reader.manifest.ensemble, progress)
+        else:
+            _redo(
+                reader, damage, data=data, root=root, checkpoint=checkpoint, device=device, workers=workers,
+                batch_size=batch_size or _batch_size(reader.manifest), trust=trust, progress=progress,
+            )  # fmt: skip
         result = _compared(result, path, before)
     if remove_foreign:
         for file in damage.foreign:
             (path / file).unlink(missing_ok=True)
     return result.model_copy(update={"removed": remove_foreign and bool(damage.foreign)})
+
+
+def _merge_again(reader: Reader, damage: Damage, ensemble: StoredEnsemble, progress: Progress) -> None:
+    """Of an ensemble: its members are the ones to ask, and hold its labels, digests and witnesses too."""
+    reading = [Reading(Path(member.path)) for member in ensemble.members]
+    first, *others = open_members(reader)
+    suspects = [piece for piece, _ in damage.pieces]
+    for view in _undamaged_witnesses(reader.manifest, suspects):
+        if not np.array_equal(reader.witnesses(view), first.witnesses(view)):
+            raise StoreMismatch(
+                _other_pixels(reader.path, f"the witnesses of view {view} are not those of {first.path}.")
+            )
+    lost = {piece.shard for piece in suspects}
+    if not _digests_hold(reader, lambda view, samples: first.digests("train", view)[samples], lost):
+        raise StoreMismatch(_other_pixels(reader.path, f"digests of its rows are not those of {first.path}."))
+    with Writer.reopen(reader.path, suspects) as writer:
+        write_mean(writer, [first, *others], progress)
+    del reading  # until here nobody could remove a member
 
 
 def _redo(
@@ -162,18 +188,28 @@ def _redo(
 
 def _demand_same_pixels(reader: Reader, rendering: Rendering, suspects: Sequence[Piece]) -> None:
     """See that what is to be added is of the pixels of what is left, by its witnesses or else by its digests."""
-    lost = {piece.name for piece in suspects}
-    manifest = reader.manifest
-    views = [view for view in witness_views(manifest) if witness_piece(manifest, view).name not in lost]
+    views = _undamaged_witnesses(reader.manifest, suspects)
     verdict = compare(reader, rendering, views) if views else None
     if verdict is not None and verdict.kind != "exact":
         raise StoreMismatch(_other_pixels(reader.path, str(verdict)))
-    if verdict is None and not _digests_hold(reader, rendering, {piece.shard for piece in suspects}):
+
+    def rendered(view: int, samples: Samples) -> Digests:
+        digests = rendering(Request("train", samples, view, digested=True)).digests
+        assert digests is not None
+        return digests
+
+    if verdict is None and not _digests_hold(reader, rendered, {piece.shard for piece in suspects}):
         raise StoreMismatch(_other_pixels(reader.path, "no witness is left, and digests of its rows differ."))
 
 
-def _digests_hold(reader: Reader, rendering: Rendering, lost: set[object]) -> bool:
-    """Whether some rows of every train view that has an undamaged shard are rendered as they were."""
+def _undamaged_witnesses(manifest: Manifest, suspects: Sequence[Piece]) -> list[int]:
+    """The views whose witnesses may be compared."""
+    lost = {piece.name for piece in suspects}
+    return [view for view in witness_views(manifest) if witness_piece(manifest, view).name not in lost]
+
+
+def _digests_hold(reader: Reader, digests_of: Callable[[int, Samples], Digests], lost: set[Shard | None]) -> bool:
+    """Whether some rows of every train view that has an undamaged shard are of the pixels that are to be added."""
     stored = digest_array(reader.manifest, "train").open(reader.path)
     layout = reader.manifest.parts["train"].layout
     for view in range(layout.views):
@@ -181,9 +217,9 @@ def _digests_hold(reader: Reader, rendering: Rendering, lost: set[object]) -> bo
         if shard is None:
             continue
         samples = reader.manifest.samples_of(shard)[:PROVING_ROWS]
-        found = rendering(Request("train", samples, view, digested=True)).digests
-        assert found is not None
-        if not np.array_equal(found, np.asarray(stored[view, shard.start : shard.start + len(samples)])):
+        if not np.array_equal(
+            digests_of(view, samples), np.asarray(stored[view, shard.start : shard.start + len(samples)])
+        ):
             return False
     return True
 
@@ -222,14 +258,14 @@ def _compared(planned: Repair, path: Path, before: dict[Piece, Record | None]) -
     )
 
 
-def _announcement(damage: Damage, planned: Repair, remove_foreign: bool) -> str:
+def _announcement(damage: Damage, planned: Repair, whence: str, remove_foreign: bool) -> str:
     """What the repair will do, fault by fault, before it does it."""
     if not damage.sentences:
         return f"{damage.path}: every file is what was written; nothing to repair."
     lines = [f"  {sentence}" for sentence in damage.sentences]
     work = [
         f"{len(planned.metadata)} metadata file(s) written again" if planned.metadata else "",
-        f"{len(planned.pieces)} piece(s) redone, {planned.rows:,} rows by the teacher" if planned.pieces else "",
+        f"{len(planned.pieces)} piece(s) redone, {planned.rows:,} rows {whence}" if planned.pieces else "",
         f"{len(planned.foreign)} foreign file(s) {'deleted' if remove_foreign else 'left alone'}"
         if planned.foreign
         else "",

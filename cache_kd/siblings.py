@@ -1,12 +1,13 @@
 """Stores of several teachers over the same views: what makes them that, and how they are opened as one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cache_kd.errors import StoreMismatch
+from cache_kd.config import canonical_json
+from cache_kd.errors import ConfigError, StoreMismatch
 from cache_kd.opened import OpenStore
 from cache_kd.store.locks import Reading
 from cache_kd.store.manifest import Manifest
@@ -28,6 +29,24 @@ def open_sibling(path: Path, first: OpenStore) -> OpenStore:
     return OpenStore(reader, first.source, first.recipe, reading)
 
 
+def demand_other_teachers(readers: Sequence[Reader]) -> None:
+    """See that no two of several stores are of one teacher: the same weights behind the same normalisation.
+
+    Raises:
+        ConfigError: which two.
+    """
+    seen: dict[tuple[str, str], Reader] = {}
+    for reader in readers:
+        teacher = reader.manifest.teacher
+        twin = seen.setdefault((teacher.fingerprint, canonical_json(teacher.normalise)), reader)
+        if twin is not reader:
+            raise ConfigError(
+                f"{reader.path} is of the same teacher as {twin.path} ({teacher.name}, weights {teacher.fingerprint}): "
+                "together they say what one of them says. Name each teacher once; weights give one more to say "
+                "(merge --weights 2,1; train --set teachers.weights=[2,1])."
+            )
+
+
 def demand_same_views(first: Reader, other: Reader, parts: Iterable[str]) -> None:
     """See that two stores hold the same views of `parts`, as their manifests say.
 
@@ -45,14 +64,14 @@ def demand_same_views(first: Reader, other: Reader, parts: Iterable[str]) -> Non
 
 
 def demand_same_pixels(first: Reader, other: Reader, parts: Iterable[str]) -> None:
-    """See that the digests of every row of `parts` are equal in two stores of the same views.
+    """See that the digests of every row of `parts` are equal in two stores, in all views that both have.
 
     Raises:
         StoreDamaged: a file is not what was written.
         StoreMismatch: in how many rows of a view the pixels differ, and the first.
     """
     for part in sorted(parts):
-        for view in range(first.manifest.parts[part].views):
+        for view in range(min(reader.manifest.parts[part].views for reader in (first, other))):
             differing = np.flatnonzero(other.digests(part, view) != first.digests(part, view))
             if len(differing):
                 raise StoreMismatch(

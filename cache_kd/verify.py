@@ -1,6 +1,6 @@
 """The check that repeats the dump's route on random rows: pictures, teacher and stored numbers, all three at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,14 +11,17 @@ import torch
 from cache_kd.asking import last_layer_of, watch_last_layer
 from cache_kd.device import DeviceName, Precision, resolve_device
 from cache_kd.keyed.philox import words
+from cache_kd.models.teacher import Teacher
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request
 from cache_kd.store.codec import Answers
+from cache_kd.store.damage import Damage, find_damage
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
+from cache_kd.store.record import knob_pieces
 from cache_kd.store.witness import witness_views
 from cache_kd.stored import open_stored_recipe, open_stored_source, open_stored_teacher
-from cache_kd.types import Samples
+from cache_kd.types import Samples, ViewTensor
 from cache_kd.witness import Verdict, compare
 
 # Two runs of one float32 model on other batches or devices differ by rounding: at most 1e-6 of the largest
@@ -30,19 +33,23 @@ RERUN_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bf16": 2e-2}
 class Verification:
     """How the stored logits compare with the teacher's, over random rows."""
 
-    rows: int = 0  # recomputed; none where files are at fault
-    largest_difference: float = 0.0  # |stored - recomputed|, the largest over rows and classes
-    largest_excess: float = 0.0  # by how much a row exceeds its tolerance; <= 0 where all rows hold
+    deep: bool  # whether checksums of files were compared, and not their sizes alone
+    rows: int = 0  # rendered again; none where files are at fault
+    unasked: str | None = None  # why no teacher was asked about these rows, and what to do; None where one was
+    largest_difference: float | None = None  # |stored - recomputed| over rows and classes; None where nobody was asked
+    largest_excess: float | None = None  # by how much a row exceeds its tolerance; <= 0 where all rows hold
     worst: tuple[str, int, int] | None = None  # part, sample, view of the largest excess
-    pixels_equal: bool = True  # of the recomputed rows, by their digests
+    pixels_equal: bool = True  # of the rendered rows, by their digests
     witnesses: Verdict | None = None  # None where files are at fault
     faults: list[str] = field(default_factory=list)  # missing, torn, flipped or foreign files
+    mends: list[str] = field(default_factory=list)  # what to do about the faults
 
     @property
     def holds(self) -> bool:
-        """Whether every row and every file is what it should be."""
+        """Whether everything that was compared is what it should be."""
         pixels_hold = self.pixels_equal and (self.witnesses is None or self.witnesses.kind == "exact")
-        return self.largest_excess <= 0 and pixels_hold and not self.faults
+        logits_hold = self.largest_excess is None or self.largest_excess <= 0
+        return logits_hold and pixels_hold and not self.faults
 
 
 def verify(
@@ -60,7 +67,9 @@ def verify(
 ) -> Verification:
     """Render random rows of the store at `path` again, run the teacher on them and compare.
 
-    A row holds where |stored - recomputed| <= the codec's own bound + the rounding of another batch or device.
+    A row holds where |stored - recomputed| <= the codec's own bound + the rounding of another batch or device. An
+    ensemble has no teacher, and imported logits have none that is known: unless a `checkpoint` is given for them, only
+    files and pixels are compared.
 
     Args:
         path: of the store. Where files are missing or damaged they are named, and the teacher is not asked.
@@ -80,44 +89,42 @@ def verify(
     progress = progress or Silent()
     reader = Reader.examine(path)
     manifest = reader.manifest
-    faults = reader.check(deep=deep)
-    if faults:
-        return Verification(faults=faults)
+    damage = find_damage(path, manifest, deep=deep)
+    if damage.sentences:
+        return Verification(deep=deep, faults=damage.sentences, mends=_mends(damage, manifest))
     recipe = open_stored_recipe(manifest, trust=trust, path=path)
     sources = {
         part: open_stored_source(manifest, part, data=data, root=root, trust=trust, path=path)
         for part in manifest.parts
     }
-    teacher = open_stored_teacher(
-        manifest, checkpoint=checkpoint, device=resolve_device(device), trust=trust, path=path, supposed=True
-    )
+    unasked = None if checkpoint else _nobody_to_ask(manifest, path)
+    teacher = None
+    if unasked is None:
+        teacher = open_stored_teacher(
+            manifest, checkpoint=checkpoint, device=resolve_device(device), trust=trust, path=path, supposed=True
+        )
     rendering = Rendering(sources=sources, recipe=recipe, seed=manifest.seed)
-    witnesses = compare(reader, rendering, witness_views(manifest), teacher_on=teacher.device)
-    watched = watch_last_layer(teacher, reader.codec, rendering)
+    witnesses = compare(reader, rendering, witness_views(manifest), teacher_on=teacher.device if teacher else None)
+    differences = _differences(reader, rendering, teacher) if teacher else None
+    rendered, pixels_equal = 0, True
     outcomes: list[_Row] = []
     with progress.task("verify", rows, "rows") as advance:
         for part, view, samples in _picked(manifest, rows, seed):
             pixels, found = rendering(Request(part, samples, view, digested=True))
-            again = teacher.logits(pixels)
-            labels = torch.from_numpy(reader.labels(part)[samples]).to(again.device)
-            allowed = torch.from_numpy(reader.codec.error_bounds(Answers(again, labels, last_layer_of(watched))))
-            again = again.cpu()
-            stored = torch.from_numpy(reader.view(part, view).rows(samples))
-            allowed = allowed + RERUN_TOLERANCE[teacher.precision] * again.abs().amax(1, keepdim=True)
-            difference = (stored - again).abs()
-            excesses = (difference - allowed).amax(1)
-            same = found == reader.digests(part, view)[samples]
-            for row, sample in enumerate(samples):
-                excess, off = float(excesses[row]), float(difference[row].amax())
-                outcomes.append(_Row(excess, off, bool(same[row]), (part, int(sample), view)))
+            pixels_equal &= bool((found == reader.digests(part, view)[samples]).all())
+            rendered += len(samples)
+            if differences is not None:
+                outcomes += differences(pixels, part, view, samples)
             advance(len(samples))
-    worst = max(outcomes, key=lambda outcome: outcome.excess)
+    worst = max(outcomes, key=lambda outcome: outcome.excess, default=None)
     return Verification(
-        rows=len(outcomes),
-        largest_difference=max(outcome.difference for outcome in outcomes),
-        largest_excess=worst.excess,
-        worst=worst.where,
-        pixels_equal=all(outcome.same_pixels for outcome in outcomes),
+        deep=deep,
+        rows=rendered,
+        unasked=unasked,
+        largest_difference=max((outcome.difference for outcome in outcomes), default=None),
+        largest_excess=worst.excess if worst else None,
+        worst=worst.where if worst else None,
+        pixels_equal=pixels_equal,
         witnesses=witnesses,
     )
 
@@ -125,8 +132,57 @@ def verify(
 class _Row(NamedTuple):
     excess: float
     difference: float
-    same_pixels: bool
     where: tuple[str, int, int]
+
+
+def _differences(
+    reader: Reader, rendering: Rendering, teacher: Teacher
+) -> Callable[[ViewTensor, str, int, Samples], list[_Row]]:
+    """What asks the teacher about rows that were rendered again, and holds the stored ones against its answers."""
+    watched = watch_last_layer(teacher, reader.codec, rendering)
+
+    def of(pixels: ViewTensor, part: str, view: int, samples: Samples) -> list[_Row]:
+        again = teacher.logits(pixels)
+        labels = torch.from_numpy(reader.labels(part)[samples]).to(again.device)
+        allowed = torch.from_numpy(reader.codec.error_bounds(Answers(again, labels, last_layer_of(watched))))
+        again = again.cpu()
+        stored = torch.from_numpy(reader.view(part, view).rows(samples))
+        allowed = allowed + RERUN_TOLERANCE[teacher.precision] * again.abs().amax(1, keepdim=True)
+        difference = (stored - again).abs()
+        both = zip((difference - allowed).amax(1).tolist(), difference.amax(1).tolist(), samples.tolist(), strict=True)
+        return [_Row(excess, off, (part, sample, view)) for excess, off, sample in both]
+
+    return of
+
+
+def _nobody_to_ask(manifest: Manifest, path: Path) -> str | None:
+    """Why a store's teacher cannot be asked without more ado, and what to do instead; None where it can."""
+    if manifest.ensemble is not None:
+        members = " and ".join(member.path for member in manifest.ensemble.members)
+        return f"it is the mean of {members}, which have the teachers: kdcache verify each of them"
+    if manifest.alignment == "unproven":
+        return (
+            f"they were imported, and their teacher's weights are not known: kdcache verify {path} --checkpoint WEIGHTS"
+        )
+    return None
+
+
+def _mends(damage: Damage, manifest: Manifest) -> list[str]:
+    """What to do about everything that is damaged, in sentences."""
+    mends = []
+    imported = manifest.alignment == "unproven" and manifest.ensemble is None
+    irreplaceable = {piece.name for piece in knob_pieces(manifest)}
+    if imported and any(piece.shard or piece.name in irreplaceable for piece, _ in damage.pieces):
+        again = manifest.dump_command(damage.path)
+        mends.append(f"Nobody but the imported files has these rows: kdcache rm {damage.path}, then {again}.")
+    elif damage.metadata or damage.pieces:
+        mends.append(f"kdcache repair {damage.path} redoes just these.")
+    if damage.foreign:
+        mends.append(
+            f"Delete what does not belong to the store, or move it away; kdcache repair {damage.path} --remove-foreign "
+            "deletes it."
+        )
+    return mends
 
 
 def _picked(manifest: Manifest, rows: int, seed: int) -> Iterator[tuple[str, int, Samples]]:

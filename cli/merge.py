@@ -23,8 +23,9 @@ from cache_kd.cli.options import json_option, normalise_option, overrides
 def merge(members: tuple[Path, ...], weights: str | None, as_json: bool, **options: object) -> None:
     """Average the stores A B [C ...], of several teachers over the same views, into one store.
 
-    Their views are compared by manifest and by the digest of every row; codecs and layouts may differ. Safe to
-    interrupt and to repeat: finished shards are kept, views that all members gained are added.
+    Their views are compared by manifest and by the digest of every row; codecs and layouts may differ, and in whatever
+    order they are named the store is the same. Safe to interrupt and to repeat: finished shards are kept, views that
+    all members gained are added.
 
     \b
     Example:

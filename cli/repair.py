@@ -49,7 +49,7 @@ def repair(
     """Redo what is missing, torn or flipped in the store at PATH.
 
     Reads every byte, says what it found, and redoes just that with the teacher and the images of the dump, which
-    must render exactly as they did.
+    must render exactly as they did; an ensemble with its members.
 
     \b
     Example:
@@ -78,8 +78,10 @@ def repair(
 
 
 def _words(result: "Repair") -> str:
-    if not (result.metadata or result.pieces or result.removed):
+    if not (result.metadata or result.pieces or result.foreign):
         return f"{result.path} needs no repair."
+    if not (result.metadata or result.pieces or result.removed):
+        return f"{result.path} needs no repair, but {_left(result)}"
     if result.dry_run:
         return f"{result.path}: nothing was changed (--dry-run)."
     lines = [f"{result.path} is whole again: {result.rows:,} rows were computed."]
@@ -93,4 +95,14 @@ def _words(result: "Repair") -> str:
     unknown = len(result.pieces) - len(result.same) - len(result.other)
     if unknown:
         lines.append(f"  {unknown} had no readable record to compare with.")
+    if result.foreign and not result.removed:
+        lines.append(f"  But {_left(result)}")
     return "\n".join(lines)
+
+
+def _left(result: "Repair") -> str:
+    named = ", ".join(result.foreign[:3]) + (", ..." if len(result.foreign) > 3 else "")
+    return (
+        f"{len(result.foreign)} file(s) in it are none of the store's and were left alone: {named}. "
+        "kdcache verify names them until you delete or move them, or pass --remove-foreign."
+    )

@@ -34,7 +34,8 @@ def verify(
     """Ask the teacher again about random rows of a store.
 
     Renders the rows and the witnesses, runs the teacher on the rows and compares with what is stored at PATH.
-    Exits with 1 where a row differs by more than the codec's stated error and the rounding of a rerun.
+    Exits with 1 where a row differs by more than the codec's stated error and the rounding of a rerun. Of an ensemble,
+    and of imported logits without --checkpoint, there is no teacher to ask: files and pixels are checked.
 
     \b
     Example:
@@ -68,6 +69,12 @@ def _words(path: Path, result: object) -> str:
     from cache_kd.verify import Verification
 
     assert isinstance(result, Verification)
+    if result.holds and result.unasked is not None:
+        checked = "size and checksum of every file" if result.deep else "size of every file (--deep: also checksums)"
+        return (
+            f"{path} holds as far as it can be checked: {checked}, the pixels of {result.rows} random rows by their "
+            f"digests, {result.witnesses}.\nNot checked: the logits of these rows, for {result.unasked}."
+        )
     if result.holds:
         return (
             f"{path} holds: {result.rows} random rows, largest difference {result.largest_difference:.2e} "
@@ -75,13 +82,13 @@ def _words(path: Path, result: object) -> str:
         )
     if result.faults:
         lines = "\n".join(f"  {fault}" for fault in result.faults)
-        return f"{path} does NOT hold:\n{lines}\n  kdcache repair {path} redoes just these."
+        return "\n".join([f"{path} does NOT hold:", lines, *(f"  {mend}" for mend in result.mends)])
     lines = []
     if result.witnesses is not None and result.witnesses.kind != "exact":
         lines.append(f"Pixels: {result.witnesses.kind}, {result.witnesses}")
     elif not result.pixels_equal:
         lines.append("Pixels: every witness is equal, other rows are not; some images or the recipe's code changed.")
-    if result.worst is not None and result.largest_excess > 0:
+    if result.worst is not None and result.largest_excess is not None and result.largest_excess > 0:
         part, sample, view = result.worst
         lines.append(
             f"{part} sample {sample}, view {view}: stored logits are {result.largest_difference:.3g} from "

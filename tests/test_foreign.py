@@ -10,6 +10,7 @@ from cache_kd import open_store
 from cache_kd.errors import ConfigError, KdCacheError, ModelError, StoreMismatch, UnprovenAlignment
 from cache_kd.exchange.logits_file import read_logits
 from cache_kd.foreign import ForeignConfig, import_logits
+from cache_kd.repair import repair
 from cache_kd.store.reader import Reader
 from cache_kd.train import LiveTeacher, TrainConfig, train
 from cache_kd.verify import verify
@@ -75,12 +76,27 @@ def test_a_student_trains_from_it_and_no_teacher_stands_in_for_its_own(config, t
 def test_verify_asks_the_teacher_that_is_named(config, logits, teacher_weights, tmp_path):
     import_logits(config())
     assert verify(tmp_path / "store", rows=40, device="cpu", checkpoint=teacher_weights).holds
-    with pytest.raises(ModelError, match="--checkpoint WEIGHTS"):
-        verify(tmp_path / "store", rows=40, device="cpu")
+    alone = verify(tmp_path / "store", rows=40, device="cpu")
+    assert (alone.holds, alone.largest_difference) == (True, None)
+    assert "--checkpoint WEIGHTS" in alone.unasked
     import_logits(config(logits[:, ::-1], store=tmp_path / "shuffled"))
     found = verify(tmp_path / "shuffled", rows=40, device="cpu", checkpoint=teacher_weights)
     assert found.largest_excess > 1
     assert not found.holds
+
+
+def test_rows_that_only_the_file_had_are_imported_again_and_the_rest_is_repaired(config, tmp_path):
+    import_logits(config())
+    store = tmp_path / "store"
+    (store / "labels" / "c" / "0").unlink()
+    assert verify(store).mends == [f"kdcache repair {store} redoes just these."]
+    assert repair(store).same == ("train labels",)
+    shard = store / "logits/dense/c/0/1/0"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\0")
+    (mend,) = verify(store, deep=True).mends
+    assert f"kdcache rm {store}, then kdcache import" in mend
+    with pytest.raises(ModelError, match="import again"):
+        repair(store)
 
 
 def test_one_view_of_plain_images_is_the_default(config, logits, tmp_path):

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from cache_kd.cli.main import main
 from cache_kd.dump import dump
-from cache_kd.errors import ConfigError, ModelError, StoreMismatch, UnprovenAlignment
-from cache_kd.merge import MergeConfig, average, merge
+from cache_kd.ensemble import average
+from cache_kd.errors import ConfigError, ModelError, StoreError, StoreMismatch, UnprovenAlignment
+from cache_kd.merge import MergeConfig, merge, shares_of
+from cache_kd.repair import repair
 from cache_kd.store.manifest import _store_ids, read_manifest, root_file
 from cache_kd.store.reader import Reader
 from cache_kd.store.writer import Writer
@@ -92,10 +94,10 @@ def test_the_manifest_names_the_members_and_what_they_have_in_common(config, mem
     assert manifest.teacher.name == "ensemble:logits(resnet8x0.5,resnet8x0.5)"
     assert manifest.teacher.normalise == first.teacher.normalise
     assert manifest.alignment == "proven"
-    assert [member.share for member in manifest.ensemble.members] == [0.75, 0.25]
-    assert [member.store_id for member in manifest.ensemble.members] == [
-        read_manifest(member).store_id for member in members
-    ]
+    ids = [read_manifest(member).store_id for member in members]
+    assert {member.store_id: member.share for member in manifest.ensemble.members} == dict(
+        zip(ids, (0.75, 0.25), strict=True)
+    )
     merged, member = Reader.open(tmp_path / "merged"), Reader.open(members[1])
     for view in range(2):
         assert np.array_equal(merged.digests("train", view), member.digests("train", view))
@@ -106,7 +108,7 @@ def test_the_manifest_names_the_members_and_what_they_have_in_common(config, mem
 
 def test_whatever_decides_the_mean_decides_the_id(config, members, tmp_path):
     ways = (
-        {}, {"average": "probabilities"}, {"weights": (2.0, 1.0)}, {"codec": "float16"}, {"members": members[::-1]},
+        {}, {"average": "probabilities"}, {"weights": (2.0, 1.0)}, {"weights": (1.0, 2.0)}, {"codec": "float16"},
         {"normalise": {"mean": [0.5], "std": [0.5]}},
     )  # fmt: skip
     ids = [merge(config(store=tmp_path / str(place), **way)).store_id for place, way in enumerate(ways)]
@@ -116,10 +118,34 @@ def test_whatever_decides_the_mean_decides_the_id(config, members, tmp_path):
         merge(config(store=tmp_path / "0", average="probabilities"))
 
 
+@pytest.mark.parametrize("how", ["logits", "probabilities"])
+def test_the_order_of_the_members_decides_nothing(config, members, tmp_path, how):
+    there = merge(config(store=tmp_path / "there", average=how, weights=(3.0, 1.0)))
+    back = merge(config(store=tmp_path / "back", average=how, weights=(1.0, 3.0), members=members[::-1]))
+    assert (back.store_id, back.teacher) == (there.store_id, there.teacher)
+    assert _shards(tmp_path / "back") == _shards(tmp_path / "there")
+    assert (
+        merge(config(store=tmp_path / "there", average=how, weights=(2.0, 6.0), members=members[::-1])).merged_rows == 0
+    )
+
+
+@given(st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=8))
+def test_shares_add_up_to_one_and_are_their_own_shares(weights):
+    shares = shares_of(weights, len(weights))
+    assert math.isclose(math.fsum(shares), 1, rel_tol=1e-15)
+    assert shares_of(shares, len(weights)) == shares
+    assert shares_of(weights[::-1], len(weights)) == shares[::-1]
+
+
 def test_its_dump_command_merges_it_again(config, members, tmp_path):
     merge(config(weights=(3.0, 1.0), average="probabilities"))
     command = read_manifest(tmp_path / "merged").dump_command(tmp_path / "merged")
-    assert command.startswith(f"kdcache merge {members[0]} {members[1]} --weights 0.75,0.25 --average probabilities")
+    (first, of_first), (second, of_second) = [
+        (member.path, member.share) for member in read_manifest(tmp_path / "merged").ensemble.members
+    ]
+    assert {(first, of_first), (second, of_second)} == {(str(members[0]), 0.75), (str(members[1]), 0.25)}
+    weights = f"--weights {of_first},{of_second} --average probabilities"
+    assert command.startswith(f"kdcache merge {first} {second} {weights}")
     result = CliRunner().invoke(main, shlex.split(command)[1:])
     assert (result.exit_code, "already there" in result.stdout) == (0, True)
 
@@ -152,18 +178,73 @@ def _metrics(run):
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_nobody_can_be_asked_in_its_name(config, members, tmp_path):
+def test_nobody_can_be_asked_in_its_name(config, teacher_weights, tmp_path):
     merge(config())
     with pytest.raises(ModelError, match=r"holds ensemble:logits\(.* there is no model to ask\. .*kdcache merge"):
-        verify(tmp_path / "merged", device="cpu")
+        verify(tmp_path / "merged", device="cpu", checkpoint=teacher_weights)
     live = TrainConfig(
         student="resnet8x0.5", out=tmp_path / "run", store=tmp_path / "merged", method="kd", epochs=1, device="cpu",
         live_teacher=LiveTeacher(),
     )  # fmt: skip
     with pytest.raises(ModelError, match="there is no model to ask"):
         train(live)
-    (tmp_path / "merged" / "labels" / "c" / "0").unlink()
-    assert verify(tmp_path / "merged", device="cpu").faults  # files are named without a teacher
+
+
+def test_without_a_teacher_its_files_and_pixels_are_verified(config, members, tmp_path, monkeypatch):
+    merge(config())
+    found = verify(tmp_path / "merged", rows=40, device="cpu", deep=True)
+    assert found.holds
+    assert found.rows > 30
+    assert (found.largest_difference, found.largest_excess, found.worst) == (None, None, None)
+    assert all(str(member) in found.unasked for member in members)
+    original = Cifar.render
+    monkeypatch.setattr(Cifar, "render", lambda self, pictures, knobs: original(self, pictures, knobs) ^ 1)
+    assert not verify(tmp_path / "merged", rows=40, device="cpu").holds
+
+
+# ---- damage
+
+
+def test_what_it_lost_comes_back_from_its_members_byte_for_byte(config, images, tmp_path):
+    merge(config(codec="lowrank"))
+    whole = {file: file.read_bytes() for file in (tmp_path / "merged").rglob("*") if file.is_file()}
+    damaged = [tmp_path / "merged" / name for name in ("labels/c/0", "witness/1.npy", "view_digest/c/1/0")]
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:-1] + b"\0\0")
+    found = verify(tmp_path / "merged", device="cpu")
+    assert len(found.faults) == len(damaged)
+    assert found.mends == [f"kdcache repair {tmp_path / 'merged'} redoes just these."]
+    result = repair(tmp_path / "merged", data="there are no images")
+    assert (len(result.same), result.rows) == (3, 128)
+    (tmp_path / "merged" / "codec.safetensors").unlink()
+    assert repair(tmp_path / "merged").rows == 1152
+    assert {file: file.read_bytes() for file in whole} == whole
+
+
+def test_other_members_than_its_own_mend_nothing(config, members, dump_config, second_weights, tmp_path, monkeypatch):
+    first = Path(shutil.copytree(members[0], tmp_path / "first"))
+    merge(config(members=(first, members[1])))
+    (tmp_path / "merged" / "logits/dense/c/0/1/0").write_bytes(b"torn")
+    damaged = _shards(tmp_path / "merged")
+
+    def refused(kind, words):
+        with pytest.raises(kind, match=words):
+            repair(tmp_path / "merged")
+        assert _shards(tmp_path / "merged") == damaged
+
+    first.rename(tmp_path / "away")
+    refused(StoreError, r"is the mean of .* and needs them all\. .*first does not exist")
+    dump(dump_config(first, codec="float16"))
+    refused(StoreMismatch, r"first was store \w+ of 2 views or more, and is \w+ of 2")
+    shutil.rmtree(first)
+    original = Cifar.render
+    monkeypatch.setattr(Cifar, "render", lambda self, pictures, knobs: original(self, pictures, knobs) ^ 1)
+    dump(dump_config(first, codec="float32"))
+    monkeypatch.undo()
+    refused(StoreMismatch, "the pixels of 512 rows differ")
+    shutil.rmtree(first)
+    (tmp_path / "away").rename(first)
+    assert repair(tmp_path / "merged").rows == 128
 
 
 # ---- hits, growth, interruption
@@ -274,9 +355,20 @@ def test_a_test_part_that_one_lacks_is_left_out(config, members, dump_config, im
 
 @pytest.mark.parametrize(
     ("changes", "words"),
-    [({"weights": (1.0,) * 3}, r"--weights has 3 number\(s\) for 2 stores"), ({"twice": True}, "Name each member")],
+    [({"weights": (1.0,) * 3}, r"--weights has 3 number\(s\) for 2 stores")],
 )
-def test_weights_and_members_must_pair_up(config, members, changes, words):
-    changes = {"members": (members[0], members[0])} if changes.pop("twice", False) else changes
+def test_weights_and_members_must_pair_up(config, changes, words):
     with pytest.raises(ConfigError, match=words):
         merge(config(**changes))
+
+
+def test_no_teacher_counts_twice(config, stores, members, tmp_path):
+    """Neither by one store twice, nor by two stores of it, in a merge as in a training."""
+    for twins in ((members[0], members[0]), (stores["float32"], stores["float16"]), (*members, stores["float16"])):
+        with pytest.raises(ConfigError, match=f"{twins[-1]} is of the same teacher as {stores['float32']} .*--weights"):
+            merge(config(members=twins))
+        knobs = {"student": "resnet8x0.5", "out": tmp_path / "run", "method": "kd", "epochs": 1, "device": "cpu"}
+        with pytest.raises(ConfigError, match=f"of the same teacher as {stores['float32']} "):
+            train(TrainConfig(store=twins, **knobs))
+    assert not (tmp_path / "merged").exists()
+    assert not (tmp_path / "run").exists()

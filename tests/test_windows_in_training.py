@@ -53,8 +53,8 @@ def test_views_that_fit_the_memory_are_held_whole(stores, tmp_path):
     assert "whole views" in "\n".join(listener.said)
 
 
-def test_a_live_teacher_sees_the_same_batches_in_windows_as_stores_give(stores, tmp_path):
-    both = (stores["float32"], stores["float32"])
+def test_a_live_teacher_sees_the_same_batches_in_windows_as_stores_give(stores, second_store, tmp_path):
+    both = (stores["float32"], second_store)
     student = config(tmp_path / "cached", both, method="kd", order=OrderConfig(window=2), optimiser=GENTLE)
     train(student)
     train(student.model_copy(update={"out": tmp_path / "live", "live_teacher": LiveTeacher()}))
@@ -80,14 +80,14 @@ def in_the_order_of_samples(source, path):
     return path
 
 
-def test_stores_whose_rows_have_other_orders_go_together_but_not_in_windows(stores, tmp_path):
-    older = in_the_order_of_samples(stores["float32"], tmp_path / "older")
+def test_stores_whose_rows_have_other_orders_go_together_but_not_in_windows(stores, second_store, tmp_path):
+    older = in_the_order_of_samples(second_store, tmp_path / "older")
     both = config(tmp_path / "run", (stores["float32"], older), method="kd", optimiser=GENTLE)
     with pytest.raises(ConfigError, match=r"another order .*Set order\.window to 0"):
         train(both.model_copy(update={"order": OrderConfig(window=2)}))
     assert not (tmp_path / "run").exists()
     train(both)
-    train(both.model_copy(update={"out": tmp_path / "alone", "store": both.store[:1]}))
+    train(both.model_copy(update={"out": tmp_path / "keyed", "store": (stores["float32"], second_store)}))
     train(both.model_copy(update={"out": tmp_path / "other", "seed": 1}))
-    other_seed = distance(tmp_path / "other", tmp_path / "alone")
-    assert distance(tmp_path / "run", tmp_path / "alone") < other_seed / 100
+    other_seed = distance(tmp_path / "other", tmp_path / "keyed")
+    assert distance(tmp_path / "run", tmp_path / "keyed") < other_seed / 100

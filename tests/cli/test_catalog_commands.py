@@ -39,6 +39,28 @@ def test_a_damaged_store_is_verified_repaired_and_holds(kdcache, own_store):
     assert kdcache("verify", own_store, "--deep", "--device", "cpu", "--rows", 20)[0] == 0
 
 
+def test_verify_and_repair_agree_about_a_file_that_is_not_the_store_s(kdcache, own_store):
+    notes = own_store / "logits" / "notes.txt"
+    notes.write_text("mine")
+    code, out, _ = kdcache("verify", own_store)
+    assert code == 1
+    assert f"{notes} does not belong to this store" in out
+    assert "Delete what does not belong" in out
+    assert "redoes" not in out
+    code, out, _ = kdcache("repair", own_store)
+    assert code == 0
+    assert out.startswith(f"{own_store} needs no repair, but 1 file(s) in it are none of the store's")
+    assert "logits/notes.txt" in out
+    assert notes.exists()
+    (own_store / "labels/c/0").unlink()
+    out = kdcache("verify", own_store)[1]
+    assert "redoes just these" in out
+    assert "Delete what does not belong" in out
+    assert "But 1 file(s) in it" in kdcache("repair", own_store)[1]
+    notes.unlink()
+    assert kdcache("verify", own_store, "--rows", 20, "--device", "cpu")[0] == 0
+
+
 def test_rm_asks_first_and_waits_for_readers(kdcache, own_store):
     code, _, err = kdcache("rm", own_store, answer="n\n")
     assert code == 1

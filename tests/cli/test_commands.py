@@ -61,8 +61,8 @@ def test_a_composition_from_the_shell_names_its_run(kdcache, stores, tmp_path, m
     assert "soft_weight over the epochs: 0 at 0, 1 at 20 (linear)" in err
 
 
-def test_two_teachers_from_the_shell(kdcache, stores, tmp_path):
-    stored = ("--store", stores["float16"], "--store", stores["float32"])
+def test_two_teachers_from_the_shell(kdcache, stores, second_store, tmp_path):
+    stored = ("--store", stores["float16"], "--store", second_store)
     code, _, err = kdcache(
         "train", *stored, "--student", "resnet8x0.5", "--method", "kd", "--fold", "draw", "--epochs", 1,
         "--out", tmp_path / "run", "--device", "cpu",
