@@ -1,13 +1,13 @@
 """The route of a finished student: weights, and ONNX where it is wanted, that say where they come from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 from torch import nn
 
-from cache_kd.config import Config
+from cache_kd.config import Config, build
 from cache_kd.disk import mending
 from cache_kd.errors import ConfigError, RunError
 from cache_kd.files import write_whole
@@ -16,14 +16,12 @@ from cache_kd.models.load import load_model
 from cache_kd.models.normalise import make_normalise
 from cache_kd.models.onnx_file import OPSET, OnnxModel, Takes, make_onnx
 from cache_kd.models.zoo import library_of
-from cache_kd.progress import Progress, Silent
-from cache_kd.provenance import Provenance, Which, trace
+from cache_kd.provenance import Origin, Provenance, Which, provenance_of
 from cache_kd.rundir import RunFolder
-from cache_kd.train_config import TrainConfig, resumed_config
-from cache_kd.trust import demand_trust, texts_of
+from cache_kd.train_config import resumed_config
+from cache_kd.trust import demand_trust
 
 _FILES: Mapping[Which, str] = {"last": "weights.safetensors", "ema": "weights-ema.safetensors"}
-_SAID = {"model", "classes", "channels", "normalise", "method", "composition", "store_id", "seed", "epochs"}
 
 
 class ExportStudentConfig(Config):
@@ -34,10 +32,9 @@ class ExportStudentConfig(Config):
     onnx: Path | None = None  # .onnx; None: none is written
     onnx_input: Takes = "pixels"
     weights: Which = "last"
-    store: tuple[Path, ...] = ()  # where the run's stores are now, if they moved
     size: Annotated[int, Field(ge=1)] | None = None  # height and width of ONNX's pictures; None: those of the training
     force: bool = False  # replace files that are there
-    trust: tuple[str, ...] = ()  # functions named by the run that may be imported
+    trust: tuple[str, ...] = ()  # the function that the run names as its model, if it may be imported
 
 
 class StudentExport(Config):
@@ -52,7 +49,7 @@ class StudentExport(Config):
     provenance: Provenance
 
 
-def export_student(config: ExportStudentConfig, progress: Progress | None = None) -> StudentExport:
+def export_student(config: ExportStudentConfig) -> StudentExport:
     """Write the student of a finished run as safetensors, which is a checkpoint of a teacher too, and as ONNX.
 
     Both files appear whole or not at all, once all is known to be well. Their metadata hold a `Provenance` as JSON
@@ -62,26 +59,20 @@ def export_student(config: ExportStudentConfig, progress: Progress | None = None
         RunError: there is no run, it is unfinished, its weights are others, or a file cannot be written.
         ConfigError: a file's name has another ending, or the run names a function that is not trusted.
         ModelError: the model cannot be built here or cannot be written as ONNX.
-        StoreMismatch: another store stands where the run's was.
     """
-    progress = progress or Silent()
     run = RunFolder.open(config.run)
     for path, ending in ((config.out, ".safetensors"), (config.onnx, ".onnx")):
         if path is not None:
             _refuse_place(run, path, ending, force=config.force)
-    trained = resumed_config(config.run)
-    summary = _finished(run, trained.epochs)
-    demand_trust(config.run, _functions(trained), config.trust)
-    student, about = _weights(run, config.weights)
+    summary = _finished(run, resumed_config(config.run).epochs)
+    student, origin = _weights(run, config.weights, config.trust)
     found = fingerprint(student)
     if config.weights == "last" and found != summary["weights"]:
         raise RunError(
             f"{run.path / _FILES['last']} has weights {found}; the run ended with {summary['weights']}. "
             "Restore that file, or train again to another --out."
         )
-    provenance = trace(
-        run, trained, about, weights=config.weights, fingerprint=found, stores=config.store, progress=progress
-    )
+    provenance = provenance_of(origin, run, weights=config.weights, fingerprint=found)
     onnx = _onnx(config, student, provenance) if config.onnx else None
     with mending(config.out, RunError, option="--out", again="run the same command again"):
         config.out.parent.mkdir(parents=True, exist_ok=True)
@@ -122,15 +113,7 @@ def _finished(run: RunFolder, epochs: int) -> dict[str, Any]:
     return summary
 
 
-def _functions(trained: TrainConfig) -> Iterator[str]:
-    """What is imported to build the model, and to look at the images of a run without a store."""
-    if library_of(trained.student) is None:
-        yield trained.student
-    if not trained.store:
-        yield from texts_of([trained.data.data, trained.data.recipe])
-
-
-def _weights(run: RunFolder, which: Which) -> tuple[nn.Module, dict[str, Any]]:
+def _weights(run: RunFolder, which: Which, trust: Sequence[str]) -> tuple[nn.Module, Origin]:
     """The student, and what its weights say of themselves."""
     path = run.path / _FILES[which]
     if which == "ema" and not path.is_file():
@@ -139,28 +122,25 @@ def _weights(run: RunFolder, which: Which) -> tuple[nn.Module, dict[str, Any]]:
             "ema_decay=0.999."
         )
     about = read_about(path)
-    if missing := sorted(_SAID - about.keys()):
+    if missing := sorted(Origin.model_fields.keys() - about.keys()):
         raise RunError(
             f"{path} does not say its {', '.join(missing)}: it is not what kdcache train wrote there, or an earlier "
             "release did. Restore that file, or train again."
         )
-    loaded = load_model(about["model"], path, classes=about["classes"], channels=about["channels"])
-    return loaded.model.eval(), about
+    origin = build(Origin, about)
+    if library_of(origin.model) is None:
+        demand_trust(path, [origin.model], trust)
+    loaded = load_model(origin.model, path, classes=origin.classes, channels=origin.channels)
+    return loaded.model.eval(), origin
 
 
 def _onnx(config: ExportStudentConfig, student: nn.Module, provenance: Provenance) -> OnnxModel:
-    height, width = config.size or provenance.height, config.size or provenance.width
-    if height is None or width is None:
-        raise RunError(
-            f"ONNX needs the pictures' size, which nothing that {config.run} was trained from says any more. "
-            "Pass --size, or --store with where the store is."
-        )
     return make_onnx(
         student,
         make_normalise(provenance.normalise, channels=provenance.channels),
         takes=config.onnx_input,
         channels=provenance.channels,
-        height=height,
-        width=width,
+        height=config.size or provenance.height,
+        width=config.size or provenance.width,
         about=provenance.model_dump(mode="json"),
     )

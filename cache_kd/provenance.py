@@ -1,22 +1,17 @@
-"""Where a student comes from: its run, and what that run's stores or images still say of teachers and pictures."""
+"""Where a student comes from: what its weights say of themselves from the first epoch on, and once it is finished."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from cache_kd import __version__
 from cache_kd.config import Config
-from cache_kd.errors import KdCacheError, RunError, StoreError, StoreMismatch
-from cache_kd.progress import Progress, Silent
+from cache_kd.material import Material
+from cache_kd.models.teacher import Teacher
+from cache_kd.rendering import Request
 from cache_kd.rundir import RunFolder
-from cache_kd.sources.open import open_source
-from cache_kd.sources.source import SourceSpec
-from cache_kd.sources.usual import settled_recipe
-from cache_kd.store.reader import Reader
 from cache_kd.train_config import TrainConfig
-from cache_kd.views import make_recipe
 
 Which = Literal["last", "ema"]  # the weights after the last step, or their running average
 
@@ -24,20 +19,20 @@ Which = Literal["last", "ema"]  # the weights after the last step, or their runn
 class TeacherOfStudent(Config):
     """Whose logits a student learned from."""
 
-    name: str | None
-    fingerprint: str | None  # of the weights
+    name: str
+    fingerprint: str  # of the weights
     store_id: str | None  # None: it was in memory, without a store
 
 
-class Provenance(Config):
-    """What an exported student says of itself; None is what nobody knows any more.
+class Origin(Config):
+    """What weights say of themselves while they are trained: enough to use them, and whom they learned from.
 
     Attributes:
         model: its name, as `kdcache train --student` takes it.
         classes: outputs.
-        class_names: in the order of the outputs.
+        class_names: in the order of the outputs; None where the data have none.
         channels: of a picture.
-        height: of the views that it was trained on, pixels.
+        height: of the views that it was trained on, pixels; of the first view, where they differ.
         width: likewise.
         normalise: mean and standard deviation of each channel, for pixels scaled to 0..1.
         method: `rld`, `dkd+normkd`; None for cross-entropy.
@@ -46,20 +41,16 @@ class Provenance(Config):
         fold: how several of them became one.
         store_id: whose views it saw; several ids are joined by +.
         seed: of initialisation and order.
-        epochs: that it was trained.
-        weights: which of the run's.
-        fingerprint: of these weights.
-        accuracy: on the test images, after the last epoch, 0 to 1.
-        best_accuracy: the highest after any epoch; chosen on the test images, and of other weights than these.
-        cache_kd: the version that wrote this.
+        epochs: that it is trained.
+        ema_decay: of the running average that these weights are; None for the weights themselves.
     """
 
     model: str
     classes: int
     class_names: tuple[str, ...] | None
     channels: int
-    height: int | None
-    width: int | None
+    height: int
+    width: int
     normalise: dict[str, Any]
     method: str | None
     composition: dict[str, Any]
@@ -68,6 +59,20 @@ class Provenance(Config):
     store_id: str | None
     seed: int
     epochs: int
+    ema_decay: float | None = None
+
+
+class Provenance(Origin):
+    """What an exported student says of itself.
+
+    Attributes:
+        weights: which of the run's.
+        fingerprint: of these weights.
+        accuracy: on the test images, after the last epoch, 0 to 1; None without test images.
+        best_accuracy: the highest after any epoch; chosen on the test images, and of other weights than these.
+        cache_kd: the version that wrote this.
+    """
+
     weights: Which
     fingerprint: str
     accuracy: float | None
@@ -75,64 +80,45 @@ class Provenance(Config):
     cache_kd: str = __version__
 
 
-class Seen(NamedTuple):
-    """What the stores or images of a run say."""
-
-    class_names: tuple[str, ...] | None = None
-    height: int | None = None
-    width: int | None = None
-    teachers: tuple[TeacherOfStudent, ...] = ()
-
-
-def trace(
-    run: RunFolder,
-    config: TrainConfig,
-    about: Mapping[str, Any],
-    *,
-    weights: Which,
-    fingerprint: str,
-    stores: Sequence[Path] = (),
-    progress: Progress | None = None,
-) -> Provenance:
-    """All that is known of the student of a finished run.
+def origin_of(config: TrainConfig, material: Material, live: Sequence[Teacher]) -> Origin:
+    """What the student of a run says of itself.
 
     Args:
-        run: the finished run.
-        config: its configuration.
-        about: what its weights say of themselves.
-        weights: which of them.
-        fingerprint: of those.
-        stores: where the run's stores are now, in their order; none: where they were.
-        progress: who is told what nobody knows any more.
-
-    Raises:
-        RunError: there are another number of `stores` than the run had.
-        StoreMismatch: where one of the run's stores was, there is another.
+        config: of the run.
+        material: what it is trained on.
+        live: the teachers in memory; none where they are asked of their stores, or not at all.
     """
-    progress = progress or Silent()
-    if stores and len(stores) != len(config.store):
-        raise RunError(f"{run.path} was trained from {len(config.store)} store(s); --store names {len(stores)}.")
-    seen = (
-        _seen_in_stores(stores or config.store, about["store_id"], progress)
-        if config.store
-        else _seen_in_images(config, progress)
+    _, height, width, _ = material.renderer.rendering(Request("train", np.arange(2), 0)).pixels.shape
+    return Origin(
+        model=config.student,
+        classes=material.source.classes,
+        class_names=material.source.class_names,
+        channels=material.source.channels,
+        height=height,
+        width=width,
+        normalise=material.normalise.model_dump(mode="json"),
+        method=config.label if config.base else None,
+        composition=config.composition(),
+        teachers=_teachers(config, material, live),
+        fold=config.teachers.fold if len(config.store) > 1 and config.asks_a_teacher else None,
+        store_id="+".join(store.manifest.store_id for store in material.stores) or None,
+        seed=config.seed,
+        epochs=config.epochs,
     )
+
+
+def provenance_of(origin: Origin, run: RunFolder, *, weights: Which, fingerprint: str) -> Provenance:
+    """What the student of a finished run says of itself.
+
+    Args:
+        origin: what these weights said while they were trained.
+        run: its folder.
+        weights: which of the run's.
+        fingerprint: of those.
+    """
     accuracies = _accuracies(run, weights)
     return Provenance(
-        model=about["model"],
-        classes=about["classes"],
-        class_names=seen.class_names,
-        channels=about["channels"],
-        height=seen.height,
-        width=seen.width,
-        normalise=about["normalise"],
-        method=about["method"],
-        composition=about["composition"],
-        teachers=_teachers(config, seen),
-        fold=config.teachers.fold if len(config.store) > 1 and config.asks_a_teacher else None,
-        store_id=about["store_id"],
-        seed=about["seed"],
-        epochs=about["epochs"],
+        **dict(origin),
         weights=weights,
         fingerprint=fingerprint,
         accuracy=accuracies[-1] if accuracies else None,
@@ -140,12 +126,20 @@ def trace(
     )
 
 
-def _teachers(config: TrainConfig, seen: Seen) -> tuple[TeacherOfStudent, ...]:
+def _teachers(config: TrainConfig, material: Material, live: Sequence[Teacher]) -> tuple[TeacherOfStudent, ...]:
     if not config.asks_a_teacher:
         return ()
-    if config.live_teacher is not None and not config.store:
-        return (TeacherOfStudent(name=config.live_teacher.name, fingerprint=None, store_id=None),)
-    return seen.teachers
+    if not material.stores:
+        return tuple(
+            TeacherOfStudent(name=teacher.name, fingerprint=teacher.fingerprint, store_id=None) for teacher in live
+        )
+    manifests = [store.manifest for store in material.stores]
+    return tuple(
+        TeacherOfStudent(
+            name=manifest.teacher.name, fingerprint=manifest.teacher.fingerprint, store_id=manifest.store_id
+        )
+        for manifest in manifests
+    )
 
 
 def _accuracies(run: RunFolder, weights: Which) -> list[float]:
@@ -153,48 +147,3 @@ def _accuracies(run: RunFolder, weights: Which) -> list[float]:
     epochs = [line for line in run.metrics() if "epoch" in line]
     figures = [line.get("ema", {}) for line in epochs] if weights == "ema" else epochs
     return [each["accuracy"] for each in figures if "accuracy" in each]
-
-
-def _seen_in_stores(paths: Sequence[Path], ids: str, progress: Progress) -> Seen:
-    every = [_seen_in_store(path, id_, progress) for path, id_ in zip(paths, ids.split("+"), strict=True)]
-    known = next((seen for seen in every if seen.height is not None), Seen())
-    return known._replace(teachers=tuple(teacher for seen in every for teacher in seen.teachers))
-
-
-def _seen_in_store(path: Path, store_id: str, progress: Progress) -> Seen:
-    try:
-        reader = Reader.examine(path)
-        height, width = reader.witnesses(0).shape[1:3]
-    except StoreError as fault:
-        progress.say(
-            f"The name of the teacher, the classes' names and the pictures' size are left out: {fault} "
-            "If the store moved, pass --store with where it is."
-        )
-        return Seen(teachers=(TeacherOfStudent(name=None, fingerprint=None, store_id=store_id),))
-    manifest = reader.manifest
-    if manifest.store_id != store_id:
-        raise StoreMismatch(
-            f"{path} is the store {manifest.store_id}; the run was trained from {store_id}. "
-            "Pass --store with where that is."
-        )
-    teacher = manifest.teacher
-    return Seen(
-        class_names=manifest.source.class_names,
-        height=height,
-        width=width,
-        teachers=(TeacherOfStudent(name=teacher.name, fingerprint=teacher.fingerprint, store_id=store_id),),
-    )
-
-
-def _seen_in_images(config: TrainConfig, progress: Progress) -> Seen:
-    data = config.data
-    assert data.data is not None
-    spec = SourceSpec(data=data.data, root=data.root, split="train", decode=data.decode)
-    try:
-        source = open_source(spec)
-        recipe = make_recipe(settled_recipe(data.recipe, spec, Silent()))
-        _, height, width, _ = recipe.view(source, config.seed, np.zeros(1, np.int64), 0).shape
-    except KdCacheError as fault:
-        progress.say(f"The classes' names and the pictures' size are left out: {fault}")
-        return Seen()
-    return Seen(class_names=source.class_names, height=height, width=width)

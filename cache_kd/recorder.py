@@ -1,7 +1,7 @@
 """What a run writes down as it goes, by the first of its processes only: metrics, weights, states to go on from."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -9,6 +9,7 @@ from torch import nn
 from cache_kd.average import WeightAverage
 from cache_kd.errors import RunError
 from cache_kd.progress import Progress
+from cache_kd.provenance import Origin
 from cache_kd.ranks import Ranks
 from cache_kd.rundir import RunFolder
 from cache_kd.scalars import Scalars, demand_tensorboard
@@ -121,14 +122,15 @@ class Recorder:
             )
             stop.obey()
 
-    def save_weights(self, student: nn.Module, average: WeightAverage | None, about: Mapping[str, Any]) -> None:
-        """Save the student's weights, and their average where there is one."""
+    def save_weights(self, student: nn.Module, average: WeightAverage | None, origin: Origin) -> None:
+        """Save the student's weights, and their average where there is one, with where they come from."""
         if not self._ranks.first:
             return
-        self.folder.save_weights(student, about)
+        self.folder.save_weights(student, origin.model_dump(mode="json"))
         if average is not None:
             with average.shown():
-                self.folder.save_weights(student, {**about, "ema_decay": self._config.ema_decay}, name="weights-ema")
+                averaged = origin.model_copy(update={"ema_decay": self._config.ema_decay})
+                self.folder.save_weights(student, averaged.model_dump(mode="json"), name="weights-ema")
 
     def finish(self, summarise: Callable[[RunFolder], dict[str, Any]]) -> dict[str, Any]:
         """Write the summary, which says that the run is done; every rank is given it."""

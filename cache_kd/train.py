@@ -19,6 +19,7 @@ from cache_kd.optimiser import Optimiser as Optimiser
 from cache_kd.optimiser import make_optimiser
 from cache_kd.peak_memory import forget_peak, peak_bytes
 from cache_kd.progress import Progress, Silent
+from cache_kd.provenance import origin_of
 from cache_kd.ranks import Ranks, open_ranks
 from cache_kd.recorder import Recorder
 from cache_kd.rendering import Request
@@ -36,7 +37,7 @@ from cache_kd.train_data import check_views, epoch_order, open_material, own_sam
 from cache_kd.train_faithful import demand_faithful_stores
 from cache_kd.train_figures import averaged_figures, figures_of
 from cache_kd.train_teachers import TeacherLogits
-from cache_kd.train_words import about, announcement, epoch_line, summary
+from cache_kd.train_words import announcement, epoch_line, summary
 
 
 def train(config: TrainConfig, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -58,6 +59,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
     progress = progress if progress is not None and ranks.first else Silent()
     material = open_material(config, ranks.device, progress)
     teachers = TeacherLogits(config, material, ranks.device)
+    origin = origin_of(config, material, teachers.live)
     cosines = demand_faithful_stores(config, material, progress)
     with (
         material.renderer,
@@ -97,12 +99,12 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
                 **({"ema": averaged.model_dump()} if averaged else {}),
             )
             # before the state: who goes on from an older state writes these weights again
-            recorder.save_weights(student, average, about(config, material))
+            recorder.save_weights(student, average, origin)
             recorder.save(Position(epoch=epoch + 1), steps)
             progress.say(epoch_line(epoch + 1, config.epochs, at.seconds, figures, averaged))
             at = Position(epoch=epoch + 1)
     return recorder.finish(
-        lambda folder: {**summary(config, material, student, folder, ranks), "gradient_cosine": cosines}
+        lambda folder: {**summary(config, material, student, origin, folder, ranks), "gradient_cosine": cosines}
     )
 
 

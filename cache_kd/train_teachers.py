@@ -24,6 +24,9 @@ class TeacherLogits:
         material: holds the stores, whose manifests name the teachers.
         device: where live ones compute.
 
+    Attributes:
+        live: the teachers in memory, if any.
+
     Raises:
         KdCacheError: a live teacher cannot be opened, or is not the one of its store.
     """
@@ -31,7 +34,7 @@ class TeacherLogits:
     def __init__(self, config: TrainConfig, material: Material, device: torch.device) -> None:
         self._config = config
         self._device = device
-        self._live = _live(config, material, device)
+        self.live = _live(config, material, device)
 
     def logits(self, batch: Batch, pixels: Sequence[AnyViews], step: int) -> Logits | None:
         """Of every row of `batch`; None where nobody is asked.
@@ -44,9 +47,9 @@ class TeacherLogits:
         return self._folded(self._of_each(batch, pixels), step)
 
     def _of_each(self, batch: Batch, pixels: Sequence[AnyViews]) -> tuple[Tensor, ...]:
-        if self._live:
+        if self.live:
             # leaves inference mode: such tensors may not be saved for a backward pass
-            return tuple(torch.cat([teacher.logits(of_one).clone() for of_one in pixels]) for teacher in self._live)
+            return tuple(torch.cat([teacher.logits(of_one).clone() for of_one in pixels]) for teacher in self.live)
         return tuple(rows.to(self._device, non_blocking=True).logits() for rows in batch.teachers)
 
     def _folded(self, logits: tuple[Tensor, ...], step: int) -> Logits | None:

@@ -1,4 +1,4 @@
-"""What a training says of itself: before it starts, after each epoch, in its weights and in its summary."""
+"""What a training says of itself: before it starts, after each epoch and in its summary."""
 
 import statistics
 from typing import Any
@@ -10,29 +10,15 @@ from cache_kd.evaluate import Evaluation
 from cache_kd.material import Material
 from cache_kd.models.checkpoint import fingerprint
 from cache_kd.objective import Objective
+from cache_kd.provenance import Origin
 from cache_kd.ranks import Ranks
 from cache_kd.rundir import RunFolder
 from cache_kd.state import Position
 from cache_kd.train_config import TrainConfig
 
 
-def about(config: TrainConfig, material: Material) -> dict[str, Any]:
-    """What the weights say of themselves: enough to use them as a teacher, and where they come from."""
-    return {
-        "model": config.student,
-        "classes": material.source.classes,
-        "channels": material.source.channels,
-        "normalise": material.normalise.model_dump(),
-        "method": config.label if config.base else None,
-        "composition": config.composition(),
-        "store_id": _store_ids(material),
-        "seed": config.seed,
-        "epochs": config.epochs,
-    }
-
-
 def summary(
-    config: TrainConfig, material: Material, student: nn.Module, run: RunFolder, ranks: Ranks
+    config: TrainConfig, material: Material, student: nn.Module, origin: Origin, run: RunFolder, ranks: Ranks
 ) -> dict[str, Any]:
     """What a finished run says: its figures, and everything they depend on."""
     epochs = [line for line in run.metrics() if "epoch" in line]
@@ -43,7 +29,7 @@ def summary(
         "method": config.label,
         "composition": config.composition(),
         "teacher": _whence(config),
-        "store_id": _store_ids(material),
+        "store_id": origin.store_id,
         "epochs": config.epochs,
         "seed": config.seed,
         "parameters": sum(parameter.numel() for parameter in student.parameters()),
@@ -73,10 +59,6 @@ def _pixels(config: TrainConfig, material: Material) -> dict[str, Any] | None:
     if config.check == "off" or not material.stores:
         return None
     return material.stores[0].verdict.to_json()
-
-
-def _store_ids(material: Material) -> str | None:
-    return "+".join(store.manifest.store_id for store in material.stores) or None
 
 
 def announcement(

@@ -28,15 +28,10 @@ from cache_kd.cli.options import json_option, overrides, trust_option
 @click.option(
     "--size", type=click.IntRange(min=1), help="Height and width for ONNX.  [default: of the training's views]"
 )
-@click.option(
-    "--store", type=click.Path(path_type=Path), multiple=True, help="Where the run's store is, if it moved. Repeatable."
-)
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 @trust_option
 @json_option
-def export_student(
-    run: Path, out: Path, store: tuple[Path, ...], trust: tuple[str, ...], force: bool, as_json: bool, **options: Any
-) -> None:
+def export_student(run: Path, out: Path, trust: tuple[str, ...], force: bool, as_json: bool, **options: Any) -> None:
     """Write the student of the finished run RUN to files that need no store and say where they come from.
 
     The weights are a checkpoint: kdcache dump --teacher MODEL --checkpoint OUT makes the student a teacher.
@@ -45,13 +40,13 @@ def export_student(
     Example:
       kdcache export-student runs/resnet8-kd-s0 --out student.safetensors --onnx student.onnx
     """
-    from cache_kd.cli.console import Terminal, print_json, size
+    from cache_kd.cli.console import print_json, size
     from cache_kd.config import load
     from cache_kd.export_student import ExportStudentConfig
     from cache_kd.export_student import export_student as export
 
-    given = overrides((), run=run, out=out, store=store, trust=trust, force=force, **options)
-    result = export(load(ExportStudentConfig, None, given), Terminal())
+    given = overrides((), run=run, out=out, trust=trust, force=force, **options)
+    result = export(load(ExportStudentConfig, None, given))
     if as_json:
         print_json(result.model_dump())
         return
