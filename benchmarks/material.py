@@ -46,6 +46,7 @@ def colour_images(path: Path, count: int, *, classes: int = 100) -> Path:
 def images_of(data: Path, path: Path, count: int) -> Path:
     """The first `count` training images of the HDF5 file `data` in another one; where it has fewer, they come again."""
     with h5py.File(data) as source, h5py.File(path, "w") as target:
+        target.attrs.update(source.attrs)  # the names of classes that may have no image here
         for what in ("images", "labels"):
             found = source[f"train/{what}"][:count]
             target[f"train/{what}"] = np.resize(found, (count, *found.shape[1:]))
