@@ -81,6 +81,11 @@ def losses_apart(cached: Comparison, live: Comparison) -> dict[int, NDArray[np.f
     return {seed: np.abs(ours[seed] - theirs[seed]) / np.abs(theirs[seed]) for seed in sorted(ours.keys() & theirs)}
 
 
+def accuracies(record: Record) -> list[float]:
+    """Of the test images after every epoch, in percent."""
+    return [100 * epoch.accuracy for epoch in record.epochs if epoch.accuracy is not None]
+
+
 def ended_at(run: Path) -> datetime:
     """When the run at `run` wrote its summary, UTC: the time of the file, which `cp -a` keeps and `cp` does not."""
     return datetime.fromtimestamp((run / "summary.json").stat().st_mtime, UTC)

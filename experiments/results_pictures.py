@@ -2,12 +2,12 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from finished import Comparison
+from finished import Comparison, accuracies
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,11 +32,11 @@ def methods(one: Comparison) -> str:
         for method, records in by_last([(method, one.of(method=method)) for method in one.methods])
     ]
     title = "Test accuracy of each method after the last epoch"
-    svg = pictures.spreads(series, lambda record: 100 * record.last.accuracy, "test accuracy, last epoch, %", title)
+    svg = pictures.spreads(series, lambda record: accuracies(record)[-1], "test accuracy, last epoch, %", title)
     return _on_both_papers(_sized(svg))
 
 
-def same(sides: dict[str, Sequence[Record]], apart: dict[str, dict[int, NDArray[np.float64]]]) -> str:
+def same(sides: Mapping[str, Sequence[Record]], apart: Mapping[str, Mapping[int, NDArray[np.float64]]]) -> str:
     """Left the test accuracy over the epochs of each side, right how far the loss of each step is from the live one.
 
     Args:
@@ -73,7 +73,7 @@ def same(sides: dict[str, Sequence[Record]], apart: dict[str, dict[int, NDArray[
 
 def _draw_accuracy(axes: Axes, label: str, records: Sequence[Record], colour: str, *, reference: bool) -> None:
     """The mean over the seeds, with a bar of one standard deviation to each side; the reference broken, on top."""
-    table = np.array([[100 * epoch.accuracy for epoch in record.epochs] for record in records])
+    table = np.array([accuracies(record) for record in records])
     deviation = table.std(0, ddof=1) if len(table) > 1 else np.zeros(table.shape[1])
     epochs = np.arange(1, table.shape[1] + 1)
     axes.errorbar(
@@ -92,7 +92,7 @@ def _draw_apart(axes: Axes, of_seeds: Sequence[NDArray[np.float64]], colour: str
 
 def _sized(svg: str) -> str:
     """An <svg> that would fill its place, as large as it was drawn."""
-    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()
+    [(width, height)] = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     return svg.replace("<svg", f'<svg width="{width}pt" height="{height}pt"', 1)
 
 

@@ -4,12 +4,12 @@ import re
 import shlex
 import statistics
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from finished import Comparison, commands_as_run, ended_at
+from finished import Comparison, accuracies, commands_as_run, ended_at
 from numpy.typing import NDArray
 from published import PAPERS, PUBLISHED
 
@@ -103,7 +103,7 @@ def stores(results: Path) -> str:
     return _table(columns, rows)
 
 
-def same_accuracy(live: Sequence[Record], cached: dict[str, Sequence[Record]]) -> str:
+def same_accuracy(live: Sequence[Record], cached: Mapping[str, Sequence[Record]]) -> str:
     """Test accuracy after every epoch with the live teacher and from each store."""
     sides = {"live teacher": live, **cached}
     epochs = max((len(record.epochs) for records in sides.values() for record in records), default=0)
@@ -119,15 +119,13 @@ def same_accuracy(live: Sequence[Record], cached: dict[str, Sequence[Record]]) -
         if not records:
             rows.append([label, NOT_RUN, *["-"] * (epochs + 2)])
             continue
-        course = [
-            spread_of([100 * record.epochs[epoch].accuracy for record in records]).text(2) for epoch in range(epochs)
-        ]
+        course = [spread_of(of_epoch).text(2) for of_epoch in zip(*map(accuracies, records), strict=True)]
         against = "" if records is live else _difference(records, live)
         rows.append([label, str(len(records)), *course, against, _spread(records, "seconds_per_epoch")])
     return _table(columns, rows)
 
 
-def same_loss(apart: dict[str, dict[int, NDArray[np.float64]]]) -> str:
+def same_loss(apart: Mapping[str, Mapping[int, NDArray[np.float64]]]) -> str:
     """How far the loss of each step from a store is from that of the live teacher, relative to it.
 
     Args:
@@ -178,7 +176,7 @@ def pairs_of(ours: Sequence[Record], theirs: Sequence[Record]) -> list[tuple[Rec
 
 def paired(ours: Sequence[Record], theirs: Sequence[Record]) -> Paired | None:
     """Accuracy after the last epoch, ours minus theirs; None where fewer than two seeds have both."""
-    differences = [100 * (one.last.accuracy - other.last.accuracy) for one, other in pairs_of(ours, theirs)]
+    differences = [accuracies(one)[-1] - accuracies(other)[-1] for one, other in pairs_of(ours, theirs)]
     if len(differences) < 2:
         return None
     error = statistics.stdev(differences) / len(differences) ** 0.5
@@ -189,7 +187,7 @@ def by_last(rows: Iterable[tuple[str, Sequence[Record]]]) -> list[tuple[str, Seq
     """The highest accuracy after the last epoch first, what has no run at the end."""
 
     def rank(row: tuple[str, Sequence[Record]]) -> float:
-        return -statistics.fmean(record.last.accuracy for record in row[1]) if row[1] else 1.0
+        return -statistics.fmean(accuracies(record)[-1] for record in row[1]) if row[1] else 1.0
 
     return sorted(rows, key=rank)
 
