@@ -12,6 +12,8 @@ from cache_kd.device import describe_environment, resolve_device
 from cache_kd.distill import Method, needs_of
 from cache_kd.distill.loss import refuse_mixed
 from cache_kd.errors import ConfigError, KdCacheError
+from cache_kd.files import lasting_place
+from cache_kd.models.teacher import Teacher
 from cache_kd.planning.candidates import chosen, label
 from cache_kd.planning.choice import Choice, Wish, choose
 from cache_kd.planning.command import dump_command
@@ -24,13 +26,13 @@ from cache_kd.planning.table import method_table, nats, share, size_table
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import open_renderer
 from cache_kd.selftest import check_replays
-from cache_kd.sources.open import open_source, splits
+from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.sources.usual import settled_recipe
 from cache_kd.store.codec import Codec
 from cache_kd.store.fidelity import TEMPERATURES
 from cache_kd.teacher_config import TeacherConfig
-from cache_kd.views import make_recipe
+from cache_kd.views import Recipe, make_recipe
 
 # the methods that no store of probabilities and no bare top-k can serve, and the one that everybody starts with
 METHODS = ("kd", "normkd", "la", "dtd", "rld", "atkd")
@@ -113,7 +115,8 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
     spec = config.train_spec
     words = settled_recipe(config.recipe, spec, progress)
     recipe, device = make_recipe(words), resolve_device(config.device)
-    source, test_samples = _open(spec, progress)
+    sources = _open(spec, progress)
+    source, test_samples = sources["train"], len(sources["test"]) if "test" in sources else 0
     codecs = chosen(config.codecs, classes=source.classes)
     mixed = recipe.pairs(config.seed, len(source), 0) is not None
     methods = _methods(config.methods, mixed=mixed, classes=source.classes)
@@ -134,8 +137,8 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
             batch_size=config.batch_size,
             advance=advance,
         )
-    samples = {"train": len(source), **({"test": test_samples} if test_samples else {})}
-    prices, refused = _prices(codecs, pilot, methods, samples, config, progress)
+    manifest_words = _manifest_words(config, sources, recipe, teacher)
+    prices, refused = _prices(codecs, pilot, methods, sources, manifest_words, config, progress)
     choice = choose(prices, config.wish)
     best = next((price for price in prices if price.codec == choice.recommended), None)
     result = PlanResult(
@@ -162,12 +165,38 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
     return result
 
 
-def _open(spec: SourceSpec, progress: Progress) -> tuple[Source, int]:
-    """The training images, and how many test images there are."""
-    source = open_source(spec, progress)
-    if "test" not in splits(spec):
-        return source, 0
-    return source, len(open_source(spec.model_copy(update={"split": "test"}), progress))
+def _open(spec: SourceSpec, progress: Progress) -> dict[str, Source]:
+    """The training images, and the test images where there are any."""
+    parts = [part for part in ("train", "test") if part == "train" or part in splits(spec)]
+    return {part: open_source(spec.model_copy(update={"split": part}), progress) for part in parts}
+
+
+def _manifest_words(
+    config: PlanConfig, sources: Mapping[str, Source], recipe: Recipe, teacher: Teacher
+) -> dict[str, Any]:
+    """What the manifest of the dump would say beside its codec, for it takes room too."""
+    train = sources["train"]
+    decode = train.spec.decode if is_tree(train.spec) else None
+    return {
+        "class_names": train.class_names,
+        "channels": train.channels,
+        "source_spec": {
+            "data": config.data if config.root else lasting_place(config.data),
+            "root": lasting_place(config.root),
+        },
+        "decode": decode and decode.model_dump(mode="json"),
+        "skipped": {part: source.spec.skipped for part, source in sources.items() if source.spec.skipped},
+        "recipe": recipe.to_json(),
+        "seed": config.seed,
+        "teacher": {
+            "name": teacher.name,
+            "fingerprint": teacher.fingerprint,
+            "checkpoint": lasting_place(str(config.checkpoint)),
+            "normalise": teacher.normalise.model_dump(mode="json"),
+            "precision": teacher.precision,
+        },
+        "environment": {**describe_environment(teacher.device), "batch_size": str(config.batch_size)},
+    }
 
 
 def _methods(names: tuple[str, ...] | None, *, mixed: bool, classes: int) -> dict[str, Method]:
@@ -192,19 +221,22 @@ def _prices(
     codecs: list[Codec],
     pilot: Pilot,
     methods: Mapping[str, Method],
-    samples: Mapping[str, int],
+    sources: Mapping[str, Source],
+    words: Mapping[str, Any],
     config: PlanConfig,
     progress: Progress,
 ) -> tuple[list[Price], dict[str, str]]:
     """The prices by size, and why the other codecs have none."""
     temperatures = sorted({*TEMPERATURES, config.at_tau})
+    samples = {part: len(source) for part, source in sources.items()}
     prices, refused = [], {}
     with progress.task("codecs", len(codecs), "codecs") as advance:
         for codec in codecs:
             try:
-                prices.append(
-                    price(codec, pilot, methods, samples=samples, views=config.views, temperatures=temperatures)
+                found = price(
+                    codec, pilot, methods, samples=samples, views=config.views, temperatures=temperatures, words=words
                 )
+                prices.append(found)
             except KdCacheError as fault:
                 refused[label(codec)] = str(fault)
             advance(1)

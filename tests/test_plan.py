@@ -6,7 +6,7 @@ import pytest
 
 from cache_kd.cli.dump import dump as dump_command
 from cache_kd.config import parse_value
-from cache_kd.dump import DumpConfig
+from cache_kd.dump import DumpConfig, dump
 from cache_kd.errors import ConfigError, ModelError, SourceError
 from cache_kd.plan import METHODS, PlanConfig, PlanResult, plan
 from cache_kd.planning.candidates import chosen, label
@@ -99,8 +99,16 @@ def test_a_budget_takes_the_truest_and_says_where_nothing_fits(plan_config, foun
     assert plan(plan_config(budget_bytes=sizes["float16"], **few)).choice.recommended == "float16"
     nothing = plan(plan_config(budget_bytes=1000, **few))
     assert nothing.command is None
-    assert nothing.choice.nearest == "uint8"
-    assert f"The nearest is uint8 with {sizes['uint8']:,} bytes." in nothing.verdict
+    smallest = min(few["codecs"], key=sizes.get)
+    assert nothing.choice.nearest == smallest
+    assert f"The nearest is {smallest} with {sizes[smallest]:,} bytes." in nothing.verdict
+
+
+@pytest.mark.parametrize("codec", ["float32", "float16", "lowrank", "topk", {"name": "packed", "bits": 4}], ids=str)
+def test_a_budget_holds_for_the_store_that_is_dumped(plan_config, dump_config, tmp_path, codec):
+    (found,) = plan(plan_config(codecs=(codec,), methods=("kd",), recipe="cifar")).prices
+    written = dump(dump_config(tmp_path / "store", codec=codec, batch_size=64)).bytes
+    assert written <= found.size.total < 1.01 * written
 
 
 def test_another_temperature_is_measured_too(plan_config):

@@ -1,6 +1,7 @@
 """What one codec costs one teacher, measured on answers whose exact logits are at hand."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,7 +27,7 @@ class Price(Config):
     Attributes:
         codec: its name and what of it is not the default.
         option: what `--codec` takes.
-        size: of the whole store, as it is written: uncompressed.
+        size: of the whole store, as it is written: uncompressed, with its manifest, metadata and records.
         gzip_per_view: bytes of a view in a file that `kdcache export` writes with gzip.
         fidelity: of the measuring half of the pilot.
         cosines: of each method, between its gradients from stored and from exact logits; 1 where nothing is lost.
@@ -53,6 +54,7 @@ def price(
     samples: Mapping[str, int],
     views: int,
     temperatures: Iterable[int],
+    words: Mapping[str, Any] | None = None,
 ) -> Price:
     """Encode and decode the measuring half of a pilot, as a store would; a fitted codec is fitted to the other half.
 
@@ -63,6 +65,7 @@ def price(
         samples: of each part of the store that is planned.
         views: of its train part.
         temperatures: of the divergences.
+        words: see `store_size`.
 
     Raises:
         KdCacheError: the codec cannot keep this teacher's answers; says why.
@@ -85,6 +88,7 @@ def price(
             classes=classes,
             view_bytes=pilot.view_bytes,
             parameter_bytes=len(encode_parameters(parameters)) if parameters else 0,
+            words=words,
         ),
         gzip_per_view=gzip_bytes(encoded) / len(exact) + DIGEST,
         fidelity=measure_fidelity(exact, stored, temperatures),
