@@ -37,14 +37,15 @@ class Age(click.ParamType):
 def gc(root: Path, older_than: float, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Delete the dumps below ROOT that began, never finished and rest.
 
-    Finished stores, damaged ones, and dumps that are at work are left alone. A store that was finished and then
-    grew counts as unfinished until its new views are all there.
+    Finished stores and dumps that are at work are left alone; stores that are damaged beyond reading are named, and
+    left to you. A store that was finished and then grew counts as unfinished until its new views are all there.
 
     \b
     Example:
       kdcache gc stores --older-than 14d --dry-run
     """
     from cache_kd.cli.console import print_json, size
+    from cache_kd.store.catalog import unusable
     from cache_kd.store.removal import abandoned, remove
 
     found = abandoned(root, older_than=older_than)
@@ -52,12 +53,17 @@ def gc(root: Path, older_than: float, yes: bool, dry_run: bool, as_json: bool) -
         share = f"{100 * remains.written:.0f} % written" if remains.store_id else "only begun"
         rests = f"last written {remains.idle / DAY:.1f} days ago"
         click.echo(f"{remains.path}  {share}, {size(remains.bytes)}, {rests}", err=True)
+    lost = [] if isinstance(root, str) else unusable(root)
+    for entry in lost:
+        click.echo(f"{entry.path}  stays, {size(entry.bytes)}, damaged: {entry.fault}", err=True)
     if found and not dry_run and not yes:
         click.confirm(f"Delete these {len(found)} unfinished dump(s)?", abort=True, err=True)
     removed = [] if dry_run else [remove(remains.path) for remains in found]
     if as_json:
         paths = [str(remains.path) for remains in found]
-        print_json({"found": paths, "bytes": sum(one.bytes for one in found), "removed": bool(removed)})
+        damaged = [str(entry.path) for entry in lost]
+        total = sum(one.bytes for one in found)
+        print_json({"found": paths, "bytes": total, "removed": bool(removed), "damaged": damaged})
     elif not found:
         click.echo(f"No abandoned dumps below {root}.")
     elif dry_run:

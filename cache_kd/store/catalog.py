@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from cache_kd.config import Config, canonical_json
 from cache_kd.errors import KdCacheError, StoreError
 from cache_kd.store.manifest import CREATING, FORMAT, ROOT_FILE, Manifest, differences, read_manifest
 from cache_kd.store.reader import Reader
-from cache_kd.store.record import FOLDER, unfinished
+from cache_kd.store.record import FOLDER, Record, unfinished
 
 
 class Entry(Config):
@@ -95,7 +97,8 @@ def store_folders(root: Path) -> Iterator[Path]:
         raise StoreError(f"{root} is not a folder; pass the one that holds your stores.")
     for folder, below, names in os.walk(root):
         path = Path(folder)
-        if (ROOT_FILE in names and _is_ours(path)) or (CREATING in names and is_begun(path)):
+        ours = (ROOT_FILE in names and _is_ours(path)) or (CREATING in names and is_begun(path))
+        if ours or (FOLDER in below and has_lost_manifest(path)):
             below.clear()
             yield path
         below.sort()
@@ -109,6 +112,22 @@ def is_begun(path: Path) -> bool:
         return "store_id" in json.loads((path / CREATING).read_bytes())
     except (OSError, ValueError, TypeError):
         return False
+
+
+def has_lost_manifest(path: Path) -> bool:
+    """Whether the folder at `path` has the completion records of a store, and no file that says which one."""
+    if (path / ROOT_FILE).exists():
+        return False
+    return any(_is_record(file) for file in (path / FOLDER).glob("*.json"))
+
+
+def unusable(root: Path) -> list[Entry]:
+    """The stores at or below `root` that are damaged beyond reading; not dumps that only began.
+
+    Raises:
+        StoreError: `root` is not a folder.
+    """
+    return [entry for entry in stores(root) if entry.fault is not None and not is_begun(Path(entry.path))]
 
 
 def bytes_on_disk(path: Path) -> int:
@@ -144,8 +163,22 @@ def _is_ours(path: Path) -> bool:
         return True  # opening it will say why it cannot be read
 
 
+def _is_record(file: Path) -> bool:
+    try:
+        Record.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return False
+    return True
+
+
 def _entry(path: Path) -> Entry:
     size = bytes_on_disk(path)
+    if has_lost_manifest(path):
+        fault = (
+            f"{path / ROOT_FILE} is lost, and without it nobody knows whose the rows are. Restore it from a copy, or "
+            "delete the folder yourself."
+        )
+        return Entry(path=path, manifest=None, complete=0, bytes=size, fault=fault)
     try:
         reader = Reader.open(path, partial=True)
     except KdCacheError as fault:

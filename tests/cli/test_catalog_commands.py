@@ -92,6 +92,16 @@ def test_gc_shows_asks_and_deletes_what_nobody_finished(kdcache, own_store):
     assert not own_store.exists()
 
 
+def test_gc_names_a_store_without_a_manifest_and_leaves_it_to_the_user(kdcache, own_store):
+    (own_store / "zarr.json").unlink()
+    assert "zarr.json is lost" in json.loads(kdcache("ls", own_store.parent, "--json")[1])[0]["fault"]
+    _, out, err = kdcache("gc", own_store.parent, "--older-than", "0m", "--yes", "--json")
+    assert f"{own_store}  stays, " in err
+    assert "delete the folder yourself" in err
+    assert json.loads(out) == {"found": [], "bytes": 0, "removed": False, "damaged": [str(own_store)]}
+    assert (own_store / "labels/c/0").exists()
+
+
 @pytest.mark.parametrize("age", ["7", "a week", "-1d"])
 def test_an_age_needs_a_unit(kdcache, tmp_path, age):
     code, _, err = kdcache("gc", tmp_path, "--older-than", age)

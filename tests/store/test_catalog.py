@@ -1,7 +1,7 @@
 import pytest
 
 from cache_kd.errors import StoreError
-from cache_kd.store.catalog import Filter, bytes_on_disk, stores
+from cache_kd.store.catalog import Filter, bytes_on_disk, stores, unusable
 
 
 def test_stores_are_found_and_everything_else_is_passed_over(tmp_path, describe, write):
@@ -30,6 +30,17 @@ def test_a_damaged_store_is_listed_with_its_fault(tmp_path, describe, write):
     assert array.manifest is None
     assert "labels/zarr.json cannot be read" in array.fault
     assert "manifest is damaged" in manifest.fault
+
+
+def test_a_store_without_its_manifest_is_listed_and_its_likes_are_not(store, tmp_path):
+    (store / "zarr.json").unlink()
+    (tmp_path / "tasks" / "done").mkdir(parents=True)
+    (tmp_path / "tasks" / "done" / "monday.json").write_text('{"store_id": "washing up"}')
+    (entry,) = stores(tmp_path)
+    assert (entry.path, entry.manifest, entry.bytes) == (store, None, bytes_on_disk(store))
+    assert "zarr.json is lost" in entry.fault
+    assert "Restore it from a copy, or delete the folder yourself" in entry.fault
+    assert unusable(tmp_path) == [entry]
 
 
 def test_a_root_may_be_a_store_or_empty_but_must_be_a_folder(store, tmp_path):
@@ -68,3 +79,4 @@ def test_a_dump_that_only_began_is_listed_with_what_to_do(tmp_path):
     (tmp_path / "other" / "creating.json").write_text("[1]")
     (entry,) = stores(tmp_path)
     assert "interrupted at the very start. Run the same dump again" in entry.fault
+    assert unusable(tmp_path) == []
