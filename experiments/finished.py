@@ -69,16 +69,32 @@ def read_comparisons(results: Path) -> dict[str, Comparison]:
     return {name: _read(results / name, words) for words in asked for name in [Path(_value(words, "--out")).name]}
 
 
-def losses_apart(cached: Comparison, live: Comparison) -> dict[int, NDArray[np.float64]]:
-    """How far the loss of each step from the store is from the live teacher's, relative to it, by the seed.
+@dataclass(frozen=True, kw_only=True)
+class Apart:
+    """How far a run from a store is from the same run with the live teacher.
+
+    Attributes:
+        losses: of each step, relative to the live one.
+        same_weights: whether both students end with the same bits.
+    """
+
+    losses: NDArray[np.float64]
+    same_weights: bool
+
+
+def apart(cached: Comparison, live: Comparison) -> dict[int, Apart]:
+    """How far the runs from a store are from those with the live teacher, by the seed.
 
     Args:
         cached: has runs of one method from a store.
         live: has runs of the same with the live teacher.
     """
-    theirs = {record.seed: _step_losses(live, record) for record in live.of(teacher="live")}
-    ours = {record.seed: _step_losses(cached, record) for record in cached.of(teacher="cached")}
-    return {seed: np.abs(ours[seed] - theirs[seed]) / np.abs(theirs[seed]) for seed in sorted(ours.keys() & theirs)}
+    theirs = {record.seed: record for record in live.of(teacher="live")}
+    return {
+        record.seed: _apart(_folder(cached, record), _folder(live, theirs[record.seed]))
+        for record in cached.of(teacher="cached")
+        if record.seed in theirs
+    }
 
 
 def accuracies(record: Record) -> list[float]:
@@ -109,10 +125,19 @@ def _read(folder: Path, words: Sequence[str]) -> Comparison:
     )
 
 
-def _step_losses(one: Comparison, record: Record) -> NDArray[np.float64]:
+def _folder(one: Comparison, record: Record) -> RunFolder:
+    return RunFolder.open(one.folder / "runs" / record.name)
+
+
+def _apart(cached: RunFolder, live: RunFolder) -> Apart:
+    ours, theirs = _step_losses(cached), _step_losses(live)
+    weights = {(run.summary or {})["weights"] for run in (cached, live)}
+    return Apart(losses=np.abs(ours - theirs) / np.abs(theirs), same_weights=len(weights) == 1)
+
+
+def _step_losses(run: RunFolder) -> NDArray[np.float64]:
     """The training loss of every step; every step was logged."""
-    lines = RunFolder.open(one.folder / "runs" / record.name).metrics()
-    losses = {line["step"]: line["loss"] for line in lines if "step" in line}
+    losses = {line["step"]: line["loss"] for line in run.metrics() if "step" in line}
     assert sorted(losses) == list(range(len(losses)))
     return np.array([losses[step] for step in range(len(losses))])
 

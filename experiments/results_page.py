@@ -12,11 +12,9 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
 import results_pictures
 import results_tables
-from finished import Comparison, commands_as_run, losses_apart, read_comparisons
-from numpy.typing import NDArray
+from finished import Apart, Comparison, apart, commands_as_run, read_comparisons
 from results_tables import NOT_RUN
 
 from cache_kd.comparison.record import Record
@@ -82,7 +80,7 @@ def _tables(results: Path, comparisons: Mapping[str, Comparison]) -> dict[str, s
         "teacher": results_tables.teacher(results),
         "stores": results_tables.stores(results),
         "same accuracy": results_tables.same_accuracy(live, cached),
-        "same loss": results_tables.same_loss(_apart(comparisons)),
+        "same loss": results_tables.same_loss(_compared(comparisons)),
         "methods": results_tables.methods(comparisons["methods"]),
         "views": results_tables.views(comparisons["views"]),
         "published commands": results_tables.commands(["published"]),
@@ -93,10 +91,10 @@ def _tables(results: Path, comparisons: Mapping[str, Comparison]) -> dict[str, s
 def _drawings(comparisons: Mapping[str, Comparison]) -> dict[str, Callable[[], str] | None]:
     """What draws each picture; None where there is nothing to compare yet."""
     live, cached = _same(comparisons)
-    sides, apart = {"live teacher": live, **cached}, _apart(comparisons)
+    sides, compared = _of_common_seeds({"live teacher": live, **cached}), _compared(comparisons)
     methods = comparisons["methods"]
     return {
-        "same": (lambda: results_pictures.same(sides, apart)) if any(apart.values()) else None,
+        "same": (lambda: results_pictures.same(sides, compared)) if any(compared.values()) else None,
         "methods": (lambda: results_pictures.methods(methods)) if methods.records else None,
     }
 
@@ -107,10 +105,17 @@ def _same(comparisons: Mapping[str, Comparison]) -> tuple[list[Record], dict[str
     return comparisons["same-float32"].of(teacher="live"), cached
 
 
-def _apart(comparisons: Mapping[str, Comparison]) -> dict[str, dict[int, NDArray[np.float64]]]:
-    """How far the losses from each store are from those with the live teacher."""
+def _of_common_seeds(sides: Mapping[str, list[Record]]) -> dict[str, list[Record]]:
+    """The runs of those seeds that every side with runs has: means over other seeds would look like a difference."""
+    seeds = [{record.seed for record in records} for records in sides.values() if records]
+    common = set.intersection(*seeds) if seeds else set()
+    return {label: [record for record in records if record.seed in common] for label, records in sides.items()}
+
+
+def _compared(comparisons: Mapping[str, Comparison]) -> dict[str, dict[int, Apart]]:
+    """How far the runs from each store are from those with the live teacher."""
     live = comparisons["same-float32"]
-    return {f"cached, {codec}": losses_apart(comparisons[f"same-{codec}"], live) for codec in CODECS}
+    return {f"cached, {codec}": apart(comparisons[f"same-{codec}"], live) for codec in CODECS}
 
 
 def _picture(path: Path, draw: Callable[[], str] | None, page: Path) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from finished import Comparison, accuracies
+from finished import Apart, Comparison, accuracies
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,12 +36,12 @@ def methods(one: Comparison) -> str:
     return _on_both_papers(_sized(svg))
 
 
-def same(sides: Mapping[str, Sequence[Record]], apart: Mapping[str, Mapping[int, NDArray[np.float64]]]) -> str:
+def same(sides: Mapping[str, Sequence[Record]], compared: Mapping[str, Mapping[int, Apart]]) -> str:
     """Left the test accuracy over the epochs of each side, right how far the loss of each step is from the live one.
 
     Args:
         sides: name -> its runs, the live one first; those without runs are left out.
-        apart: name of a store -> seed -> relative difference of the loss in every step.
+        compared: name of a store -> seed -> what came out.
     """
     title = "Training with the live teacher and from its cached logits"
     with rc_context({**STYLE, "svg.hashsalt": title}):
@@ -51,9 +51,9 @@ def same(sides: Mapping[str, Sequence[Record]], apart: Mapping[str, Mapping[int,
         for label, records in sides.items():
             if records:
                 _draw_accuracy(accuracy, label, records, colours[label], reference=label == next(iter(sides)))
-        for label, of_seeds in apart.items():
+        for label, of_seeds in compared.items():
             if of_seeds:
-                _draw_apart(loss, list(of_seeds.values()), colours[label])
+                _draw_apart(loss, [one.losses for one in of_seeds.values()], colours[label])
         accuracy.set(xlabel="epoch", ylabel="test accuracy, %")
         accuracy.xaxis.set_major_locator(MaxNLocator(integer=True))
         accuracy.legend(frameon=False, loc="lower right")

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from finished import Comparison, accuracies, commands_as_run, ended_at
-from numpy.typing import NDArray
+from finished import Apart, Comparison, accuracies, commands_as_run, ended_at
 from published import PAPERS, PUBLISHED
 
 from cache_kd.comparison.record import Record
@@ -125,17 +124,17 @@ def same_accuracy(live: Sequence[Record], cached: Mapping[str, Sequence[Record]]
     return _table(columns, rows)
 
 
-def same_loss(apart: Mapping[str, Mapping[int, NDArray[np.float64]]]) -> str:
+def same_loss(compared: Mapping[str, Mapping[int, Apart]]) -> str:
     """How far the loss of each step from a store is from that of the live teacher, relative to it.
 
     Args:
-        apart: name of the store -> seed -> difference in each step.
+        compared: name of the store -> seed -> what came out.
     """
     spans = [f"first {span} (max / mean)" if span > 1 else "first step" for span in SPANS]
-    columns = ["store", "seed", "steps", "equal steps at the start", *spans, "all (max / mean)"]
+    columns = ["store", "seed", "steps", "equal steps at the start", *spans, "all (max / mean)", "final weights"]
     rows = []
-    for label, of_seeds in apart.items():
-        rows += [_loss_row(label, seed, differences) for seed, differences in of_seeds.items()]
+    for label, of_seeds in compared.items():
+        rows += [_loss_row(label, seed, one) for seed, one in of_seeds.items()]
         if not of_seeds:
             rows.append([label, NOT_RUN, *["-"] * (len(columns) - 2)])
     return _table(columns, rows)
@@ -233,11 +232,12 @@ def _verdict(one: Comparison) -> str:
     return "\n\n" + "\n".join(_wrapped(text, COLUMNS))
 
 
-def _loss_row(label: str, seed: int, apart: NDArray[np.float64]) -> list[str]:
+def _loss_row(label: str, seed: int, one: Apart) -> list[str]:
+    apart = one.losses
     differing = np.flatnonzero(apart)
     same = f"{differing[0]:,}" if len(differing) else "all"
     spans = [_size(apart[0]), *(f"{_size(apart[:n].max())} / {_size(apart[:n].mean())}" for n in (*SPANS[1:], None))]
-    return [label, str(seed), f"{len(apart):,}", same, *spans]
+    return [label, str(seed), f"{len(apart):,}", same, *spans, "the same bits" if one.same_weights else "others"]
 
 
 def _size(value: float) -> str:

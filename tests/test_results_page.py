@@ -120,14 +120,15 @@ def test_the_difference_of_the_losses_is_that_of_the_logs(page, results):
     assert cells[4] == f"{apart[0]:.1e}"
     assert cells[5] == f"{max(apart[:10]):.1e} / {statistics.fmean(apart[:10]):.1e}"
     assert cells[7] == f"{max(apart):.1e} / {statistics.fmean(apart):.1e}"
+    assert cells[8] == "others"
 
 
 def test_a_float32_store_starts_with_the_live_loss_and_a_float16_one_within_its_rounding(results):
     comparisons = finished.read_comparisons(results)
     live = comparisons["same-float32"]
     for codec, least, most in (("float32", 0.0, 1e-6), ("float16", 1e-9, 1e-3)):
-        for apart in finished.losses_apart(comparisons[f"same-{codec}"], live).values():
-            assert least <= apart[0] <= most
+        for one in finished.apart(comparisons[f"same-{codec}"], live).values():
+            assert least <= one.losses[0] <= most
 
 
 def test_nothing_is_invented_where_nothing_has_run(tmp_path):
@@ -153,6 +154,15 @@ def test_equal_runs_give_equal_pages_and_pictures(page, results, tmp_path):
     assert again.read_bytes() == page.read_bytes()
     for picture in (page.parent / "pictures").iterdir():
         assert picture.read_bytes() == (tmp_path / "pictures" / picture.name).read_bytes()
+
+
+def test_curves_are_means_over_the_same_seeds(results):
+    comparisons = finished.read_comparisons(results)
+    live, cached = (comparisons["same-float32"].of(teacher=teacher) for teacher in ("live", "cached"))
+    shown = results_page._of_common_seeds({"live": live[1:], "float32": cached, "float16": []})
+    assert {label: [record.seed for record in records] for label, records in shown.items()} == {
+        "live": [1], "float32": [1], "float16": []
+    }  # fmt: skip
 
 
 def test_what_lies_between_the_tables_stays(page):
