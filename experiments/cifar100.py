@@ -22,7 +22,7 @@ PARTS = ("teacher", "same", "methods", "views")
 # On a GPU, with the weights that the literature's benchmark publishes for the teacher: one student of the teacher's
 # family and one of another.
 PUBLISHED_TEACHER = "resnet32x4"
-PUBLISHED_STUDENTS = "resnet8x4,shufflenet_v2"
+PUBLISHED_STUDENTS = ("resnet8x4", "shufflenet_v2")
 PUBLISHED_METHODS = "ce,kd,normkd,dtd,la,rld,atkd,lskd,dkd"
 SETTLE = 120  # seconds that an interrupted command has to save its state
 
@@ -93,9 +93,9 @@ def commands(data: str, out: Path, jobs: str, published: str) -> Iterator[tuple[
     yield "published", dump(PUBLISHED_TEACHER, published, 240, out / "store-published", "--normalise", "cifar100")
     yield (
         "published",
-        ["compare", "--student", PUBLISHED_STUDENTS, "--store", str(out / "store-published"), "--preset", "cifar100",
-         "--epochs", "240", "--batch-size", "64", "--seeds", "3", "--methods", PUBLISHED_METHODS,
-         "--out", str(out / "published")],
+        ["compare", *(word for student in PUBLISHED_STUDENTS for word in ("--student", student)),
+         "--store", str(out / "store-published"), "--preset", "cifar100", "--epochs", "240", "--batch-size", "64",
+         "--set", "published=cifar", "--seeds", "3", "--methods", PUBLISHED_METHODS, "--out", str(out / "published")],
     )  # fmt: skip
 
 
