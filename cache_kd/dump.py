@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from cache_kd.asking import ask, resolved_codec
+from cache_kd.bucket.shared import SharedPlace, shared_place
+from cache_kd.bucket.url import Place, is_url
 from cache_kd.config import Config
 from cache_kd.device import describe_environment, resolve_device
 from cache_kd.files import lasting_place
@@ -34,9 +36,16 @@ class DumpConfig(TeacherConfig):
     """One teacher over the views of one source, and where its logits go."""
 
     store: Path | None = None  # where to write; or instead
-    catalog: Path | None = None  # a folder of stores, of which one may hold it all already
+    catalog: Place | None = None  # a folder or a bucket of stores, of which one may hold it all already
     codec: str | dict[str, Any] = "float16"
     wait: bool = True  # for another dump that writes to the same store; False refuses at once
+
+    @field_validator("store", mode="before")
+    @classmethod
+    def _on_this_machine(cls, store: Any) -> Any:
+        if is_url(store):
+            raise ValueError("a dump writes to a folder of this machine. Pass --catalog URL: it uploads what it wrote")
+        return store
 
     @model_validator(mode="after")
     def _one_place(self) -> "DumpConfig":
@@ -67,7 +76,8 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     """Store the teacher's raw logits over the views of the training images, and over the plain test images.
 
     Whatever an earlier, interrupted dump finished is kept; a complete store costs nothing. With a `catalog` any store
-    there that holds the same numbers is this dump's: complete, to grow or to finish.
+    there that holds the same numbers is this dump's: complete, to grow or to finish. One in a bucket is fetched before
+    it grows, and what is dumped is uploaded.
 
     Raises:
         StoreMismatch: the path holds another teacher, source, recipe, seed or codec, or its pixels are not these.
@@ -85,7 +95,11 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     rendering = Rendering(sources=sources, recipe=recipe, seed=config.seed)
     codec = resolved_codec(make_codec(config.codec), teacher, rendering)
     manifest = _manifest(config, sources, recipe, teacher, codec)
-    place = config.store or place_for(config.catalog or Path(), manifest)
+    shared = shared_place(config.catalog, manifest) if isinstance(config.catalog, str) else None
+    if shared and shared.there and shared.serves(manifest):
+        progress.say(f"{shared.url} is complete ({shared.there.manifest.store_id}); the teacher does not run.")
+        return _result(config, recipe, shared.there.manifest, shared.url, shared.there.bytes, started)
+    place = _place(config, manifest, shared, progress)
     renderer = open_renderer(
         sources, recipe, seed=config.seed, workers=config.workers, render=config.render, device=device
     )
@@ -112,14 +126,38 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
                 write_taught(
                     writer, ask(teacher, renderer, manifest, pending, batch_size=config.batch_size, advance=advance)
                 )
+    if shared:
+        shared.publish(progress)
+    where = shared.url if shared else str(place)
+    return _result(config, recipe, manifest, where, bytes_on_disk(place), started, computed_rows=rows)
+
+
+def _place(config: DumpConfig, manifest: Manifest, shared: SharedPlace | None, progress: Progress) -> Path:
+    """The folder that the dump writes to."""
+    if shared:
+        return shared.fetch(progress)
+    return config.store or place_for(Path(config.catalog or ""), manifest)
+
+
+def _result(
+    config: DumpConfig,
+    recipe: Recipe,
+    manifest: Manifest,
+    where: str,
+    size: int,
+    started: float,
+    *,
+    computed_rows: int = 0,
+) -> DumpResult:
+    train = manifest.parts["train"]
     return DumpResult(
-        store=str(place),
+        store=where,
         store_id=manifest.store_id,
-        views=manifest.parts["train"].views,
-        samples=len(train),
-        computed_rows=rows,
+        views=train.views,
+        samples=train.samples,
+        computed_rows=computed_rows,
         seconds=time.perf_counter() - started,
-        bytes=bytes_on_disk(place),
+        bytes=size,
         functions=tuple(filter(is_outside, (config.data, *recipe.functions))),
     )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache_kd.bucket.remote import RemoteStore, open_remote
 from cache_kd.config import Config
 from cache_kd.faithfulness import stored_cosines
 from cache_kd.methods import make_method
@@ -22,29 +23,45 @@ class Inspection(Config):
     complete: float  # share of the shards that are written, 0 to 1
     bytes: int  # on disk, everything in
     bytes_per_view: float  # of one row of one view, everything in
-    teacher_accuracy: float | None  # top-1 on the plain test images; None without them
+    teacher_accuracy: float | None  # top-1 on the plain test images; None without them, or where rows are not read
     gradient_cosines: dict[str, float]  # of `PAPERS`, see `faithfulness`; none of an unfinished or a lossless store
 
 
-def inspect_store(path: Path) -> Inspection:
-    """Read the store at `path`, finished or not.
+def inspect_store(path: Path | str) -> Inspection:
+    """Read the store at `path`, finished or not; of one at a URL only its manifest and the names of its objects.
 
     Raises:
         StoreError: it is not a store, or damaged.
     """
+    if isinstance(path, str):
+        return _glance(open_remote(path))
     reader = Reader.open(path, partial=True)
     manifest = reader.manifest
     size = bytes_on_disk(path)
-    rows = sum(part.views * part.samples for part in manifest.parts.values())
     complete = reader.complete
     return Inspection(
         manifest=manifest,
         complete=complete,
         bytes=size,
-        bytes_per_view=size / rows,
+        bytes_per_view=size / _rows_in(manifest),
         teacher_accuracy=_accuracy(reader) if complete == 1 and "test" in manifest.parts else None,
         gradient_cosines=stored_cosines(reader, {name: make_method(name) for name in PAPERS}) if complete == 1 else {},
     )
+
+
+def _glance(remote: RemoteStore) -> Inspection:
+    return Inspection(
+        manifest=remote.manifest,
+        complete=remote.complete,
+        bytes=remote.bytes,
+        bytes_per_view=remote.bytes / _rows_in(remote.manifest),
+        teacher_accuracy=None,
+        gradient_cosines={},
+    )
+
+
+def _rows_in(manifest: Manifest) -> int:
+    return sum(part.views * part.samples for part in manifest.parts.values())
 
 
 def _accuracy(reader: Reader) -> float:

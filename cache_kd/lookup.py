@@ -1,8 +1,9 @@
-"""Which stores below a folder would serve a dump with given settings, compared by what decides their numbers."""
+"""Which stores below a root would serve a dump with given settings, compared by what decides their numbers."""
 
 from pathlib import Path
 from typing import Any
 
+from cache_kd.bucket.listing import stores_at
 from cache_kd.config import Config
 from cache_kd.device import Precision
 from cache_kd.errors import ConfigError, ModelError
@@ -12,7 +13,7 @@ from cache_kd.models.normalise import read_normalise
 from cache_kd.sources.open import is_tree, open_source, splits
 from cache_kd.sources.source import Decoding, SourceSpec
 from cache_kd.sources.usual import usual_normalise
-from cache_kd.store.catalog import Entry, stores
+from cache_kd.store.catalog import Entry
 from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.manifest import Manifest
 from cache_kd.views import make_recipe
@@ -34,7 +35,7 @@ class Wanted(Config):
     codec: str | dict[str, Any] | None = None
 
 
-def find_stores(root: Path, wanted: Wanted) -> list[Entry]:
+def find_stores(root: Path | str, wanted: Wanted) -> list[Entry]:
     """The finished, undamaged stores at or below `root` from which a dump of `wanted` would take everything.
 
     Images are compared by their fingerprint (one pass over them the first time, remembered from then on), weights by
@@ -42,7 +43,7 @@ def find_stores(root: Path, wanted: Wanted) -> list[Entry]:
     ensembles serve no dump: no weights that could be given are theirs.
 
     Raises:
-        StoreError: `root` is not a folder.
+        StoreError: `root` is not a folder, or a bucket that cannot be read.
         SourceError: the images cannot be opened.
         ModelError: there is no such checkpoint.
         ConfigError: there is no such recipe, codec or normalisation, or a checkpoint is given without the name of its
@@ -56,7 +57,7 @@ def find_stores(root: Path, wanted: Wanted) -> list[Entry]:
         read_normalise(wanted.normalise)
     codec = None if wanted.codec is None else make_codec(wanted.codec)
     identity = _identity(wanted)
-    usable = [entry for entry in stores(root) if entry.manifest is not None and entry.complete == 1]
+    usable = [entry for entry in stores_at(root) if entry.manifest is not None and entry.complete == 1]
     return [entry for entry in usable if entry.manifest and _serves(entry.manifest, wanted, codec, identity)]
 
 

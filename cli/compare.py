@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cache_kd.cli.options import config_options, json_option, overrides, require
+from cache_kd.cli.options import PLACE, config_options, json_option, on_this_machine, overrides, require
 
 if TYPE_CHECKING:
     from cache_kd.compare import Comparison
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     multiple=True,
     help="What kdcache dump wrote. Several: every run with each of them (kdcache merge makes one of several).",
 )
@@ -73,7 +73,7 @@ def compare(
       kdcache compare --store stores/resnet20 --student resnet8 --methods kd --vary kd.tau=2,4,8 --out taus
       kdcache compare --store stores/resnet20 --student resnet8 --methods kd --vary views=1,4,16 --live --out views
     """
-    from cache_kd.cli.console import print_json, print_table
+    from cache_kd.cli.console import Terminal, print_json, print_table
     from cache_kd.compare import compare as run
     from cache_kd.comparison.grid import CompareConfig
     from cache_kd.comparison.table import FIGURES, NOTE, cells_of_row, headings
@@ -87,6 +87,8 @@ def compare(
         methods=methods,
         out=options["out"],
     )
+    terminal = Terminal()
+    options["store"] = tuple(on_this_machine(place, terminal) for place in options["store"])
     given = overrides(tuple(f"run.{pair}" for pair in assignments), **{k: v for k, v in options.items() if v != ()})
     listed = None if methods is None else [name.strip() for name in methods.split(",")]
     if listed is not None:
@@ -108,6 +110,8 @@ def compare(
         numbers = ("n", *(figure.title for figure in FIGURES))
         print_table("", columns, [cells_of_row(row, result.rows) for row in result.rows], right=numbers)
         click.echo(NOTE)
+        for account in result.accounts:
+            click.echo(str(account))
         click.echo("  ".join(map(str, result.files)))
     for name, why in result.failed.items():
         click.echo(f"{name} failed: {why}", err=True)

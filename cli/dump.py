@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cache_kd.cli.options import (
+    PLACE,
     checkpoint_option,
     config_options,
     data_option,
@@ -39,14 +40,13 @@ from cache_kd.cli.options import (
     "  [default: the usual one of the data]",
 )
 @click.option("--views", type=click.IntRange(min=1), default=None, help="Augmented views per image.  [default: 4]")
-@click.option(
-    "--store", type=click.Path(path_type=Path), default=None, help="Folder to write; an unfinished dump there goes on."
-)
+@click.option("--store", type=PLACE, default=None, help="Folder to write; an unfinished dump there goes on.")
 @click.option(
     "--catalog",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     default=None,
-    help="Instead of --store: folder of stores. One that holds this dump is used, else ROOT/TEACHER-ID is written.",
+    help="Instead of --store: folder or bucket of stores. One that holds this dump is used, else ROOT/TEACHER-ID is "
+    "written.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
 @click.option(
@@ -76,13 +76,16 @@ def dump(config_file: Path | None, assignments: tuple[str, ...], as_json: bool, 
     Safe to interrupt and to repeat: finished shards are kept, a finished store costs nothing.
 
     With --catalog the store is looked for by what decides its numbers, whatever it is called and whoever dumped it.
+    In a bucket (s3://, gs://, az://) it is found without a copy; what is lacking is dumped here and uploaded.
 
     \b
-    Example:
+    Examples:
       kdcache dump --data cifar100.h5 --teacher resnet20 --checkpoint runs/teacher/weights.safetensors \\
         --recipe cifar --views 4 --store stores/resnet20
       kdcache dump --data cifar100.h5 --teacher resnet20 --checkpoint runs/teacher/weights.safetensors \\
         --recipe cifar --views 4 --catalog stores
+      kdcache dump --data cifar100.h5 --teacher resnet20 --checkpoint runs/teacher/weights.safetensors \\
+        --recipe cifar --views 4 --catalog s3://team/stores
     """
     needed = ("data", "teacher", "checkpoint")
     require(config_file, assignments, **{name: options[name] for name in needed})

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import json_option
+from cache_kd.cli.options import PLACE, json_option, on_this_machine
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PLACE)
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--compression",
@@ -19,7 +19,7 @@ from cache_kd.cli.options import json_option
 )
 @click.option("--force", is_flag=True, help="Replace OUT where it is there.")
 @json_option
-def export(path: Path, out: Path, compression: str, force: bool, as_json: bool) -> None:
+def export(path: Path | str, out: Path, compression: str, force: bool, as_json: bool) -> None:
     """Write the finished store at PATH to the HDF5 file OUT, to send it or to read it elsewhere.
 
     \b
@@ -31,7 +31,7 @@ def export(path: Path, out: Path, compression: str, force: bool, as_json: bool) 
 
     terminal = Terminal()
     chosen: Compression = compression  # type: ignore[assignment]  # click gives one of the three
-    result = export_store(path, out, compression=chosen, force=force, progress=terminal)
+    result = export_store(on_this_machine(path, terminal), out, compression=chosen, force=force, progress=terminal)
     if as_json:
         print_json(result.model_dump())
         return

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cache_kd.cli.options import (
+    PLACE,
     checkpoint_option,
     data_option,
     decode_options,
@@ -18,7 +19,7 @@ from cache_kd.cli.options import (
 
 
 @click.command()
-@click.argument("folder", metavar="ROOT", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="ROOT", type=PLACE)
 @data_option
 @root_option
 @decode_options()
@@ -31,16 +32,19 @@ from cache_kd.cli.options import (
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views; any without it.")
 @click.option("--codec", default=None, help="How logits are kept; any without it.")
 @json_option
-def find(folder: Path, as_json: bool, **options: Any) -> None:
-    """Print the paths of the finished stores below ROOT that a dump with these options would find complete.
+def find(folder: Path | str, as_json: bool, **options: Any) -> None:
+    """Print the finished stores below ROOT that a dump with these options would find complete.
+
+    ROOT is a folder or s3://, gs://, az:// or file:///, of which only names and manifests are read.
 
     Images and weights are compared by content, so they may have moved. With --checkpoint and without --normalise, what
     the weights say of themselves is meant, else what is usual for the data, as kdcache dump takes it. Exits with 1
     where there is none.
 
     \b
-    Example:
+    Examples:
       kdcache find stores --data cifar100.h5 --teacher resnet20 --recipe cifar --views 4
+      kdcache find s3://team/stores --teacher resnet20
     """
     from cache_kd.cli.console import print_json
     from cache_kd.config import load

@@ -1,11 +1,15 @@
-"""`kdcache gc`: delete dumps that nobody finished."""
+"""`kdcache gc`: delete dumps and uploads that nobody finished."""
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cache_kd.cli.options import json_option
+from cache_kd.cli.options import PLACE, json_option
+
+if TYPE_CHECKING:
+    from cache_kd.store.removal import Remains
 
 DAY = 86_400  # seconds
 UNITS = {"m": 60, "h": 3_600, "d": DAY, "w": 7 * DAY}
@@ -27,30 +31,37 @@ class Age(click.ParamType):
 
 
 @click.command()
-@click.argument("root", type=click.Path(path_type=Path))
+@click.argument("root", type=PLACE)
 @click.option(
     "--older-than", type=Age(), default="7d", show_default=True, help="Since anything was last written: 12h, 7d, 2w."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @json_option
-def gc(root: Path, older_than: float, yes: bool, dry_run: bool, as_json: bool) -> None:
+def gc(root: Path | str, older_than: float, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Delete the dumps below ROOT that began, never finished and rest.
 
     Finished stores and dumps that are at work are left alone; stores that are damaged beyond reading are named, and
     left to you. A store that was finished and then grew counts as unfinished until its new views are all there.
 
+    Of a bucket these are the uploads that were not finished; what a store there has in use stays.
+
     \b
-    Example:
+    Examples:
       kdcache gc stores --older-than 14d --dry-run
+      kdcache gc s3://team/stores
     """
+    from cache_kd.bucket.removal import abandoned_remote, remove_upload
     from cache_kd.cli.console import print_json, size
     from cache_kd.store.catalog import unusable
     from cache_kd.store.removal import abandoned, remove
 
-    found = abandoned(root, older_than=older_than)
+    if isinstance(root, str):
+        found = abandoned_remote(root, older_than=older_than)
+    else:
+        found = abandoned(root, older_than=older_than)
     for remains in found:
-        share = f"{100 * remains.written:.0f} % written" if remains.store_id else "only begun"
+        share = _share(remains)
         rests = f"last written {remains.idle / DAY:.1f} days ago"
         click.echo(f"{remains.path}  {share}, {size(remains.bytes)}, {rests}", err=True)
     lost = [] if isinstance(root, str) else unusable(root)
@@ -58,7 +69,11 @@ def gc(root: Path, older_than: float, yes: bool, dry_run: bool, as_json: bool) -
         click.echo(f"{entry.path}  stays, {size(entry.bytes)}, damaged: {entry.fault}", err=True)
     if found and not dry_run and not yes:
         click.confirm(f"Delete these {len(found)} unfinished dump(s)?", abort=True, err=True)
-    removed = [] if dry_run else [remove(remains.path) for remains in found]
+    removed = (
+        []
+        if dry_run
+        else [remove_upload(remains) if isinstance(remains.path, str) else remove(remains.path) for remains in found]
+    )
     if as_json:
         paths = [str(remains.path) for remains in found]
         damaged = [str(entry.path) for entry in lost]
@@ -70,3 +85,10 @@ def gc(root: Path, older_than: float, yes: bool, dry_run: bool, as_json: bool) -
         click.echo(f"{len(found)} abandoned dump(s), {size(sum(one.bytes for one in found))}; nothing was deleted.")
     else:
         click.echo(f"Deleted {len(removed)} abandoned dump(s), {size(sum(one.bytes for one in removed))}.")
+
+
+def _share(remains: "Remains") -> str:
+    """How far the dump or the upload came."""
+    if isinstance(remains.path, str):
+        return "upload not finished"
+    return f"{100 * remains.written:.0f} % written" if remains.store_id else "only begun"

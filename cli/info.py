@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cache_kd.cli.options import json_option
+from cache_kd.cli.options import PLACE, json_option
 
 if TYPE_CHECKING:
     from cache_kd.inspection import Inspection
@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PLACE)
 @json_option
-def info(path: Path, as_json: bool) -> None:
+def info(path: Path | str, as_json: bool) -> None:
     """Show what the store at PATH holds.
 
+    Of a store in a bucket only its manifest and the names of its objects are read.
+
     \b
-    Example:
+    Examples:
       kdcache info stores/resnet20
+      kdcache info s3://team/stores/resnet20
     """
     from cache_kd.cli.console import print_json, print_pairs, size
     from cache_kd.inspection import inspect_store
@@ -33,7 +36,7 @@ def info(path: Path, as_json: bool) -> None:
     manifest = seen.manifest
     teacher, recipe = manifest.teacher, dict(manifest.recipe)
     accuracy = (
-        "unknown: no test images"
+        _unknown_accuracy(path)
         if seen.teacher_accuracy is None
         else f"{100 * seen.teacher_accuracy:.2f} % on test images"
     )
@@ -58,6 +61,10 @@ def info(path: Path, as_json: bool) -> None:
         ("created", manifest.created),
     ]
     print_pairs("", pairs)
+
+
+def _unknown_accuracy(path: Path | str) -> str:
+    return "unknown: no test images" if isinstance(path, Path) else "not read; kdcache pull fetches the rows"
 
 
 def _codec(manifest: "Manifest") -> str:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import data_option, json_option, root_option, trust_option
+from cache_kd.cli.options import PLACE, data_option, json_option, on_this_machine, root_option, trust_option
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PLACE)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("look.html"), show_default=True, help="The page to write."
 )
@@ -20,7 +20,7 @@ from cache_kd.cli.options import data_option, json_option, root_option, trust_op
 @trust_option
 @json_option
 def look(
-    path: Path,
+    path: Path | str,
     out: Path,
     samples: int,
     methods: str | None,
@@ -41,11 +41,11 @@ def look(
     Example:
       kdcache look stores/resnet20 --methods kd,rld,dkd+normkd --out look.html
     """
-    from cache_kd.cli.console import print_json
+    from cache_kd.cli.console import Terminal, print_json
     from cache_kd.look import look as run
 
     seen = run(
-        path,
+        on_this_machine(path, Terminal()),
         out=out,
         samples=samples,
         methods=None if methods is None else [name.strip() for name in methods.split(",")],

@@ -25,6 +25,8 @@ from cache_kd.cli.methods import methods
 from cache_kd.cli.models import models
 from cache_kd.cli.plan import plan
 from cache_kd.cli.presets import presets
+from cache_kd.cli.pull import pull
+from cache_kd.cli.push import push
 from cache_kd.cli.recipes import recipes
 from cache_kd.cli.repair import repair
 from cache_kd.cli.rm import rm
@@ -76,6 +78,8 @@ def _after_stop(ctx: click.Context) -> str:
         "merge": "Finished shards are kept; ",
         "demo": "Finished steps are kept; ",
         "repair": "What was redone is kept; ",
+        "push": "What was sent is kept; ",
+        "pull": "What came whole is kept; ",
         "rm": "Some files may be gone; ",
         "gc": "Some dumps may be gone; ",
     }
@@ -112,6 +116,8 @@ for command in (
     merge,
     rm,
     gc,
+    push,
+    pull,
     methods,
     models,
     presets,

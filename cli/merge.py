@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import json_option, normalise_option, overrides
+from cache_kd.cli.options import PLACE, json_option, normalise_option, on_this_machine, overrides
 
 
 @click.command()
-@click.argument("members", metavar="A B [C ...]", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("members", metavar="A B [C ...]", nargs=-1, required=True, type=PLACE)
 @click.option("--store", type=click.Path(path_type=Path), required=True, help="Folder of the ensemble's store.")
 @click.option("--weights", default=None, help="Of the members, in their order: 0.7,0.3.  [default: all alike]")
 @click.option(
@@ -20,7 +20,7 @@ from cache_kd.cli.options import json_option, normalise_option, overrides
 @click.option("--codec", default=None, help="How logits are kept; see docs/stores.md.  [default: float16]")
 @normalise_option
 @json_option
-def merge(members: tuple[Path, ...], weights: str | None, as_json: bool, **options: object) -> None:
+def merge(members: tuple[Path | str, ...], weights: str | None, as_json: bool, **options: object) -> None:
     """Average the stores A B [C ...], of several teachers over the same views, into one store.
 
     Their views are compared by manifest and by the digest of every row; codecs and layouts may differ, and in whatever
@@ -39,8 +39,10 @@ def merge(members: tuple[Path, ...], weights: str | None, as_json: bool, **optio
     from cache_kd.merge import merge as run
 
     shares = weights and tuple(parse_value(word) for word in weights.split(","))
-    config = load(MergeConfig, None, overrides((), members=members, weights=shares or None, **options))
-    result = run(config, terminal := Terminal())
+    terminal = Terminal()
+    here = tuple(on_this_machine(member, terminal) for member in members)
+    config = load(MergeConfig, None, overrides((), members=here, weights=shares or None, **options))
+    result = run(config, terminal)
     if as_json:
         print_json(result.model_dump())
         return

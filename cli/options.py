@@ -2,11 +2,46 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from cache_kd.progress import Progress
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class PlaceType(click.ParamType):
+    """A folder, or the URL of one in a bucket."""
+
+    name = "path or url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """A `Path`, or the URL as text."""
+        from cache_kd.bucket.url import as_place
+
+        place: Path | str = as_place(value)
+        return place
+
+
+PLACE = PlaceType()
+
+
+class UrlType(PlaceType):
+    """The URL of a folder in a bucket."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The URL."""
+        place = super().convert(value, param, ctx)
+        if isinstance(place, Path):
+            self.fail(f"{value!r} is no URL; a bucket is written as s3://, gs://, az:// or file:///.", param, ctx)
+        return place
+
+
+URL = UrlType()
 
 device_option = click.option(
     "--device", metavar="auto|cpu|cuda|mps", default=None, help="Where models run; auto takes a GPU if there is one."
@@ -99,6 +134,13 @@ def config_options(command: Command) -> Command:
         default=None,
         help="TOML file with any of the knobs.",
     )(command)
+
+
+def on_this_machine(place: Path | str, progress: "Progress") -> Path:
+    """A folder as it is; of a store in a bucket its copy, fetched or brought up to date."""
+    from cache_kd.bucket.copies import local_store
+
+    return local_store(place, progress)
 
 
 def overrides(assignments: tuple[str, ...], **options: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cache_kd.cli.options import (
+    PLACE,
     checkpoint_option,
     config_options,
     data_option,
@@ -13,6 +14,7 @@ from cache_kd.cli.options import (
     device_option,
     json_option,
     normalise_option,
+    on_this_machine,
     overrides,
     render_option,
     require,
@@ -25,7 +27,7 @@ from cache_kd.cli.options import (
 @click.command()
 @click.option(
     "--store",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     multiple=True,
     help="What kdcache dump wrote; it says data, views and classes. Several: of several teachers over the same views.",
 )
@@ -133,6 +135,7 @@ def train(
       kdcache train --data cifar100.h5 --student resnet20 --epochs 30 --out runs/teacher
       kdcache train --store stores/resnet20 --student resnet8 --method rld --set knobs.alpha=1
       kdcache train --store stores/resnet20 --student resnet8 --method dkd --temperature normkd
+      kdcache train --store s3://team/stores/resnet20 --student resnet8 --method kd
       kdcache train --store a --store b --student resnet8 --method kd --fold mean_logits
       kdcache train --store stores/resnet32x4 --student resnet8x4 --method dkd --published cifar --preset cifar100
 
@@ -157,6 +160,7 @@ def train(
     from cache_kd.train import train as run
     from cache_kd.train_config import resumed_config
 
+    terminal = Terminal()
     if resume is not None:
         config = resumed_config(resume)
     else:
@@ -165,6 +169,7 @@ def train(
             options |= {"live_teacher__name": teacher, "live_teacher__checkpoint": checkpoint}
         elif teacher is not None or checkpoint is not None:
             raise click.UsageError("--teacher and --checkpoint belong to --live-teacher; a store needs neither.")
+        options["store"] = tuple(on_this_machine(place, terminal) for place in options["store"])
         config = _config(
             config_file,
             assignments,
@@ -175,13 +180,14 @@ def train(
             data__normalise=normalise,
             **options,
         )
-    summary = run(config, resume=resume is not None, progress=Terminal())
+    summary = run(config, resume=resume is not None, progress=terminal)
     if not is_first():
         return
     if as_json:
         print_json(summary)
         return
-    accuracy = "" if summary["accuracy"] is None else f"  accuracy {100 * summary['accuracy']:.2f} %"
+    measured = summary["accuracy"] is not None
+    accuracy = f"  accuracy {100 * summary['accuracy']:.2f} %" if measured else "  not evaluated, for want of test images"
     agreement = "" if summary["agreement"] is None else f"  agreement {100 * summary['agreement']:.2f} %"
     click.echo(f"{summary['run']}{accuracy}{agreement}  {summary['seconds_per_epoch']:.1f} s/epoch")
 

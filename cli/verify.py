@@ -5,11 +5,20 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import checkpoint_option, data_option, device_option, json_option, root_option, trust_option
+from cache_kd.cli.options import (
+    PLACE,
+    checkpoint_option,
+    data_option,
+    device_option,
+    json_option,
+    on_this_machine,
+    root_option,
+    trust_option,
+)
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PLACE)
 @click.option("--rows", type=click.IntRange(min=1), default=256, show_default=True, help="Random rows to recompute.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which rows.")
 @click.option("--deep", is_flag=True, help="Also compare the checksum of every file.")
@@ -20,7 +29,7 @@ from cache_kd.cli.options import checkpoint_option, data_option, device_option, 
 @device_option
 @json_option
 def verify(
-    path: Path,
+    path: Path | str,
     rows: int,
     seed: int,
     deep: bool,
@@ -44,6 +53,8 @@ def verify(
     from cache_kd.cli.console import Terminal, print_json
     from cache_kd.verify import verify as run
 
+    terminal = Terminal()
+    path = on_this_machine(path, terminal)
     result = run(
         path,
         rows=rows,
@@ -54,7 +65,7 @@ def verify(
         checkpoint=checkpoint,
         device=device or "auto",
         trust=trust,
-        progress=Terminal(),
+        progress=terminal,
     )
     if as_json:
         witnesses = result.witnesses.to_json() if result.witnesses else None

@@ -9,7 +9,7 @@ HOUSE = Path(cache_kd.__file__).parent
 
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {
-    "types", "errors", "config", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
+    "types", "errors", "config", "cache_folder", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
     "threads", "trust", "keyed", "behind", "environment", "peak_memory", "shell", "stopping", "synced_norm",
     "fabric",
 }  # fmt: skip
@@ -17,7 +17,7 @@ WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
     GROUND,
     WINGS,
-    {"methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets", "order",
+    {"bucket", "methods", "evaluate", "rendering", "rundir", "proof", "report", "selftest", "targets", "order",
      "view_schedule", "exchange", "stored", "faithfulness", "temperatures", "average", "optimiser", "presets",
      "ranks", "scalars"},
     {"asking", "stream", "waiting", "witness", "composition", "description", "look_page",

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cache_kd.cache_folder import cache_folder
+
 Files = Sequence[str | Path]
 
 # a file that was written less than this before it was read may change again within one tick of the clock
@@ -34,7 +36,7 @@ def remembered(files: Files, purpose: str, compute: Callable[[], str]) -> str:
         return compute()
     started = time.time_ns()
     key, newest = _stat_key(files, purpose)
-    entry = _cache_folder() / f"{key}.json"
+    entry = cache_folder() / "remembered" / f"{key}.json"
     try:
         return str(json.loads(entry.read_text(encoding="utf-8"))["result"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -70,11 +72,6 @@ def _stat_block(here: str, files: Files) -> tuple[bytes, int]:
         lines.append(b"%s\0%d %d %d\0" % (place, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
         newest = max(newest, stat.st_mtime_ns, stat.st_ctime_ns)
     return b"".join(lines), newest
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "cache_kd" / "remembered"
 
 
 def _remember(entry: Path, found: str) -> None:

@@ -19,7 +19,7 @@ from cache_kd.store.record import FOLDER, Record, unfinished
 class Entry(Config):
     """One store of a catalog."""
 
-    path: Path
+    path: Path | str  # the URL of one in a bucket
     manifest: Manifest | None  # None where it cannot be read
     complete: float  # share of the shards that are written, 0 to 1
     bytes: int  # on disk, everything in
@@ -58,7 +58,12 @@ def place_for(root: Path, asked: Manifest) -> Path:
         return found[1]
     if (root / ROOT_FILE).exists():
         raise StoreError(f"{root} is a store of something else. --catalog takes the folder that holds stores.")
-    return root / f"{re.sub(r'[^A-Za-z0-9_.]+', '-', asked.teacher.name)}-{asked.store_id}"
+    return root / store_name(asked)
+
+
+def store_name(manifest: Manifest) -> str:
+    """What a store is called in a catalog: <teacher>-<store_id>."""
+    return f"{re.sub(r'[^A-Za-z0-9_.]+', '-', manifest.teacher.name)}-{manifest.store_id}"
 
 
 class Filter(Config):

@@ -31,7 +31,7 @@ LOCK = "writing.lock"  # held while a dump writes; the file may stay, only the l
 # elsewhere, and the digests are of what the recipe rendered when they were imported
 Alignment = Literal["proven", "unproven"]
 
-Average = Literal["logits", "probabilities"]  # what of several teachers is averaged; see `merge.average`
+Average = Literal["logits", "probabilities"]  # what of several teachers is averaged; see `ensemble.average`
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -304,11 +304,25 @@ def read_manifest(path: Path) -> Manifest:
         StoreIncomplete: a dump was interrupted while it began.
         StoreDamaged: the manifest is not the one that was written.
     """
-    found = _read_attribute(path)
     try:
-        return unseal(found, path)
+        content = (path / ROOT_FILE).read_bytes()
+    except OSError as fault:
+        raise _no_store(path, fault) from None
+    return parse_manifest(content, path)
+
+
+def parse_manifest(content: bytes, origin: Path | str) -> Manifest:
+    """The manifest in a root group's file, which was found in `origin`: a folder, or the URL of a store in a bucket.
+
+    Raises:
+        StoreError: it is no store's, or a newer or a much older release wrote it.
+        StoreDamaged: the manifest is not the one that was written.
+    """
+    found = _attribute_in(content, origin)
+    try:
+        return unseal(found, origin)
     except ConfigError as fault:
-        raise _damaged(path, str(fault)) from None
+        raise _damaged(origin, str(fault)) from None
 
 
 def seal(manifest: Manifest) -> dict[str, Any]:
@@ -317,7 +331,7 @@ def seal(manifest: Manifest) -> dict[str, Any]:
     return {**content, "digest": _digest(content)}
 
 
-def unseal(sealed: Mapping[str, Any], origin: Path) -> Manifest:
+def unseal(sealed: Mapping[str, Any], origin: Path | str) -> Manifest:
     """The manifest that `seal` made into `sealed`, which was found in `origin`; see `migration` for older ones.
 
     Raises:
@@ -334,19 +348,15 @@ def unseal(sealed: Mapping[str, Any], origin: Path) -> Manifest:
     return manifest
 
 
-def _read_attribute(path: Path) -> dict[str, Any]:
-    try:
-        content = (path / ROOT_FILE).read_bytes()
-    except OSError as fault:
-        raise _no_store(path, fault) from None
+def _attribute_in(content: bytes, origin: Path | str) -> dict[str, Any]:
     try:
         group = json.loads(content)
     except ValueError:
-        raise _damaged(path, f"{len(content)} bytes that are not JSON") from None
+        raise _damaged(origin, f"{len(content)} bytes that are not JSON") from None
     attributes = group.get("attributes") if isinstance(group, dict) else None
     found = attributes.get(ATTRIBUTE) if isinstance(attributes, dict) else None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise StoreError(f"{path} is Zarr, but not a store of cache_kd: its {ROOT_FILE} has no {FORMAT!r} manifest.")
+        raise StoreError(f"{origin} is Zarr, but not a store of cache_kd: its {ROOT_FILE} has no {FORMAT!r} manifest.")
     return found
 
 
@@ -365,9 +375,9 @@ def _no_store(path: Path, fault: OSError) -> StoreError:
     return StoreError(f"{path} is a folder, but not a store: it has no {ROOT_FILE}.")
 
 
-def _damaged(path: Path, what: str) -> StoreDamaged:
+def _damaged(origin: Path | str, what: str) -> StoreDamaged:
     return StoreDamaged(
-        f"{path / ROOT_FILE}: the manifest is damaged ({what}). Restore that file from a copy, "
+        f"{origin}/{ROOT_FILE}: the manifest is damaged ({what}). Restore that file from a copy, "
         "or dump again to another --store."
     )
 

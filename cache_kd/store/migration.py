@@ -10,7 +10,7 @@ VERSION = 3
 OLDEST = 2
 
 
-def migrated(content: Mapping[str, Any], origin: Path) -> dict[str, Any]:
+def migrated(content: Mapping[str, Any], origin: Path | str) -> dict[str, Any]:
     """The manifest `content`, which was found in `origin`, as version 3 says it.
 
     Version 2 had its rows in the order of the samples.
@@ -43,7 +43,7 @@ def identity_of_version_2(identity: Mapping[str, Any], parts: Mapping[str, Mappi
     return {**identity, "parts": {name: {field: part[field] for field in cut} for name, part in parts.items()}}
 
 
-def _from_version_2(content: Mapping[str, Any], origin: Path) -> dict[str, Any]:
+def _from_version_2(content: Mapping[str, Any], origin: Path | str) -> dict[str, Any]:
     if _mixes_within(content.get("recipe")):
         raise StoreError(
             f"{origin} is a store of version 2 whose views are mixed within runs of samples; since then runs are of "

@@ -23,7 +23,7 @@ class Remains:
     """What of a folder is a store's, and would go.
 
     Attributes:
-        path: of the store.
+        path: of the store; the URL of one in a bucket.
         store_id: None for a dump that was interrupted before its manifest was written.
         written: the share of its shards, labels and witnesses that have a record, 0 to 1.
         files: below `path`, in the order of removal.
@@ -32,7 +32,7 @@ class Remains:
         idle: seconds since the last of `files` was written.
     """
 
-    path: Path
+    path: Path | str
     store_id: str | None
     written: float
     files: tuple[str, ...]
