@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from cache_kd.errors import KdCacheError
 from cache_kd.models.normalise import Normalise, make_normalise
 from cache_kd.opened import OpenStore, open_store
 from cache_kd.progress import Progress
 from cache_kd.proof import Check
-from cache_kd.rendering import Renderer, RenderOn, open_renderer
+from cache_kd.rendering import Renderer, Rendering, RenderOn, Request, open_renderer
 from cache_kd.selftest import check_replays
 from cache_kd.siblings import demand_other_teachers, open_sibling
 from cache_kd.sources.open import open_source, splits
@@ -39,6 +40,7 @@ class Material:
         views: views per image; None where every epoch sees a new one.
         stream: batches of training views.
         test_source: the test images, where there are any.
+        untested: why there are none.
         test_teachers: the logits of the plain test images, one per store that holds them.
         stores: where the logits came from; none for plain images.
     """
@@ -50,6 +52,7 @@ class Material:
     views: int | None
     stream: ViewStream
     test_source: Source | None
+    untested: str | None
     test_teachers: tuple[LogitArray, ...]
     stores: tuple[OpenStore, ...]
 
@@ -68,6 +71,8 @@ def from_stores(
     device: torch.device,
 ) -> Material:
     """Everything as the first of the stores says; the others are of other teachers over the same views.
+
+    A store of imported logits holds none of test images: those of its data are taken, and compared with no teacher.
 
     Args:
         paths: at least one.
@@ -88,9 +93,11 @@ def from_stores(
     stores = (first, *(open_sibling(path, first) for path in paths[1:]))
     demand_other_teachers([store.reader for store in stores])
     test_part = first.manifest.parts.get("test")
-    test_source: Source | None = None
     test_teachers: tuple[LogitArray, ...] = ()
-    if test_part is not None:
+    untested: str | None = None
+    if test_part is None:
+        test_source, untested = _test_images_beside(first)
+    else:
         test_source = open_stored_source(first.manifest, "test", path=paths[0], data=data, root=root, trust=trust)
         every_sample = np.arange(test_part.samples)
         test_teachers = tuple(store.reader.view("test", 0).rows(every_sample) for store in stores)
@@ -113,6 +120,7 @@ def from_stores(
         views=first.views,
         stream=first.stream(check=check, renderer=renderer, teachers=teachers, pin=device.type == "cuda"),
         test_source=test_source,
+        untested=untested,
         test_teachers=test_teachers,
         stores=stores,
     )
@@ -160,9 +168,26 @@ def from_images(
         views=None,
         stream=ViewStream(renderer=renderer, pin=device.type == "cuda"),
         test_source=test_source,
+        untested=None if test_source else f"{spec.data} has no test images",
         test_teachers=(),
         stores=(),
     )
+
+
+def _test_images_beside(store: OpenStore) -> tuple[Source | None, str | None]:
+    """The test images of the data that a store without any was made from, or why there are none."""
+    data = store.source.spec.data
+    spec = store.source.spec.model_copy(update={"split": "test", "skipped": ()})
+    if "test" not in splits(spec):
+        return None, f"neither {store.reader.path} nor {data} has test images; --data names both kinds in one place"
+    try:
+        source = open_source(spec)
+        rendering = Rendering(sources={"test": source}, recipe=store.recipe, seed=store.manifest.seed)
+        rendering(Request("test", np.arange(min(2, len(source))), 0))
+    except KdCacheError as fault:
+        # nobody asked for them: a student can do without
+        return None, f"{store.reader.path} has no test images, and those of {data} cannot be shown: {fault}"
+    return source, None
 
 
 def measure_normalise(source: Source) -> Normalise:

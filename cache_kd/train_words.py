@@ -82,6 +82,7 @@ def announcement(
     return (
         f"{config.student} ({parameters:,}{beside} parameters) · {config.label} · {teachers} · "
         f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {place}{_start(at)}{logits}{courses}"
+        f"{_evaluation(material)}"
     )
 
 
@@ -90,6 +91,18 @@ def _start(at: Position) -> str:
     if at.step:
         return f", going on in epoch {at.epoch + 1} after {at.step} of its steps"
     return f", going on after epoch {at.epoch}" if at.epoch else ""
+
+
+def _evaluation(material: Material) -> str:
+    """What will not be measured; nothing where all is."""
+    if material.test_source is None:
+        return f"\nNothing will be evaluated: {material.untested}."
+    if material.stores and not material.test_teachers:
+        return (
+            f"\nEvaluated on the {len(material.test_source):,} test images of {material.test_source.spec.data}; "
+            f"{material.stores[0].reader.path} holds no logits of them, so agreement with the teacher is not measured."
+        )
+    return ""
 
 
 def _held(config: TrainConfig, material: Material) -> str:

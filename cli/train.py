@@ -187,9 +187,9 @@ def train(
         print_json(summary)
         return
     measured = summary["accuracy"] is not None
-    accuracy = f"  accuracy {100 * summary['accuracy']:.2f} %" if measured else "  not evaluated, for want of test images"
+    accuracy = f"accuracy {100 * summary['accuracy']:.2f} %" if measured else "not evaluated, for want of test images"
     agreement = "" if summary["agreement"] is None else f"  agreement {100 * summary['agreement']:.2f} %"
-    click.echo(f"{summary['run']}{accuracy}{agreement}  {summary['seconds_per_epoch']:.1f} s/epoch")
+    click.echo(f"{summary['run']}  {accuracy}{agreement}  {summary['seconds_per_epoch']:.1f} s/epoch")
 
 
 def _config(

@@ -2,6 +2,7 @@
 
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -10,9 +11,10 @@ from cache_kd import open_store
 from cache_kd.errors import ConfigError, KdCacheError, ModelError, StoreMismatch, UnprovenAlignment
 from cache_kd.exchange.logits_file import read_logits
 from cache_kd.foreign import ForeignConfig, import_logits
+from cache_kd.progress import Silent
 from cache_kd.repair import repair
 from cache_kd.store.reader import Reader
-from cache_kd.train import LiveTeacher, TrainConfig, train
+from cache_kd.train import Data, LiveTeacher, TrainConfig, train
 from cache_kd.verify import verify
 
 STUDENT = "resnet8x0.5"
@@ -71,6 +73,51 @@ def test_a_student_trains_from_it_and_no_teacher_stands_in_for_its_own(config, t
     assert len(caught) == 1
     with pytest.warns(UnprovenAlignment), pytest.raises(ModelError, match="does not know the weights that made them"):
         train(TrainConfig(**knobs, out=tmp_path / "live", live_teacher=LiveTeacher()))
+
+
+class Listener(Silent):
+    """Keeps what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+
+@pytest.mark.filterwarnings("ignore::cache_kd.errors.UnprovenAlignment")
+def test_its_students_are_evaluated_on_the_test_images_of_its_data(config, tmp_path):
+    import_logits(config())
+    knobs = {"student": STUDENT, "store": tmp_path / "store", "method": "kd", "epochs": 1, "device": "cpu"}
+    listener = Listener()
+    summary = train(TrainConfig(**knobs, out=tmp_path / "run"), progress=listener)
+    assert 0 < summary["accuracy"] < 1
+    assert summary["agreement"] is None
+    assert "Evaluated on the 128 test images of" in listener.said[0]
+    assert "agreement with the teacher is not measured" in listener.said[0]
+
+
+@pytest.mark.filterwarnings("ignore::cache_kd.errors.UnprovenAlignment")
+def test_without_test_images_a_run_says_first_that_it_will_not_be_evaluated(config, images, tmp_path):
+    with h5py.File(images) as whole, h5py.File(tmp_path / "train.h5", "w") as file:
+        whole.copy("train", file)
+        file.attrs["classes"] = whole.attrs["classes"]
+    import_logits(config(data=str(tmp_path / "train.h5")))
+    knobs = {"student": STUDENT, "store": tmp_path / "store", "method": "kd", "epochs": 1, "device": "cpu"}
+    listener = Listener()
+    summary = train(TrainConfig(**knobs, out=tmp_path / "run"), progress=listener)
+    assert (summary["accuracy"], summary["best_accuracy"], summary["agreement"]) == (None, None, None)
+    assert "Nothing will be evaluated: neither" in listener.said[0]
+    assert "accuracy" not in listener.said[-1]
+    beside = TrainConfig(**knobs, out=tmp_path / "beside", data=Data(data=str(images)))
+    assert train(beside)["accuracy"] is not None
+    torn = tmp_path / "torn.h5"
+    with h5py.File(tmp_path / "train.h5") as whole, h5py.File(torn, "w") as file:
+        whole.copy("train", file)
+        file.attrs["classes"] = whole.attrs["classes"]
+        file["test/images"] = whole["train/images"][:4]  # without labels
+    assert train(TrainConfig(**knobs, out=tmp_path / "torn", data=Data(data=str(torn))), progress=listener)
+    assert any("those of" in words and "cannot be shown" in words for words in listener.said)
 
 
 def test_verify_asks_the_teacher_that_is_named(config, logits, teacher_weights, tmp_path):
