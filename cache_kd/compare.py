@@ -1,9 +1,9 @@
 """The route of a comparison: a grid of runs, trained where they are not finished, then one table and one page."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,13 +15,16 @@ from cache_kd.comparison.page import write_page
 from cache_kd.comparison.pool import Progressed as Progressed
 from cache_kd.comparison.pool import Watch, run_cells
 from cache_kd.comparison.record import Record, read_record
+from cache_kd.comparison.saving import Account, accounts_of, teacher_seconds
 from cache_kd.comparison.table import Row, rows_of, runs_csv, table_csv, table_latex
+from cache_kd.comparison.teacher_time import TimedTeacher, timed_teacher
 from cache_kd.device import resolve_device
 from cache_kd.disk import mending
-from cache_kd.errors import RunError
+from cache_kd.errors import KdCacheError, RunError
 from cache_kd.files import write_whole
-from cache_kd.inspection import inspect_store
+from cache_kd.inspection import Inspection, inspect_store
 from cache_kd.progress import Progress, Silent
+from cache_kd.store.manifest import Part
 from cache_kd.train_config import resumed_config
 
 
@@ -33,12 +36,14 @@ class Comparison:
         rows: of the table; none where every run failed, and then there are no files either.
         records: of every finished run, in the order of the grid.
         failed: name of a run -> why.
+        accounts: of the stores whose teacher could be timed: what they saved, estimated.
         files: what was written beside the runs.
     """
 
     rows: tuple[Row, ...]
     records: tuple[Record, ...]
     failed: dict[str, str]
+    accounts: tuple[Account, ...] = ()
     files: tuple[Path, ...]
 
 
@@ -61,7 +66,7 @@ def compare(config: CompareConfig, *, progress: Progress | None = None, watch: W
     """
     progress = progress or Silent()
     cells = cells_of(config)
-    stores = {path.resolve().name: _facts(path) for path in config.store}
+    stores = {path.resolve().name: (path, inspect_store(path)) for path in config.store}
     with _alone(config.out):
         _refuse_others(cells)
         gpus = _gpus(cells)
@@ -69,9 +74,14 @@ def compare(config: CompareConfig, *, progress: Progress | None = None, watch: W
         progress.say(_announcement(cells, jobs, config.out))
         states = run_cells(cells, jobs=jobs, gpus=gpus, logs=config.out / "logs", watch=watch or _nobody)
         failed = {state.cell.name: state.fault for state in states if state.stage == "failed"}
-        records = tuple(read_record(cell) for cell in cells if cell.name not in failed)
-        if not records:
+        finished = [cell for cell in cells if cell.name not in failed]
+        if not finished:
             return Comparison(rows=(), records=(), failed=failed, files=())
+        parts = {name: seen.manifest.parts for name, (_, seen) in stores.items()}
+        runs = [(cell, read_record(cell)) for cell in finished]
+        teachers = _timed_teachers(config, runs, progress)
+        records = tuple(_estimated(cell, record, teachers, parts) for cell, record in runs)
+        accounts = tuple(accounts_of(records, teachers, parts))
         rows = tuple(rows_of(records))
         page = config.out / "report.html"
         texts = _write_tables(config.out, rows, records)
@@ -80,11 +90,12 @@ def compare(config: CompareConfig, *, progress: Progress | None = None, watch: W
             rows=rows,
             records=records,
             failed=failed,
-            stores=stores,
+            accounts=accounts,
+            stores={name: _facts(path, seen) for name, (path, seen) in stores.items()},
             commands={cell.name: train_command(cell.config) for cell in cells},
             command=compare_command(config),
         )
-    return Comparison(rows=rows, records=records, failed=failed, files=(*texts, page))
+    return Comparison(rows=rows, records=records, failed=failed, accounts=accounts, files=(*texts, page))
 
 
 @contextmanager
@@ -134,13 +145,48 @@ def _announcement(cells: Sequence[Cell], jobs: int, out: Path) -> str:
     return f"{len(cells)} runs in {out}{there}; {jobs} at a time"
 
 
-def _facts(path: Path) -> dict[str, str]:
-    """What the page says of a store.
+def _timed_teachers(
+    config: CompareConfig, runs: Sequence[tuple[Cell, Record]], progress: Progress
+) -> dict[str, TimedTeacher]:
+    """By the name of their store, as the store's first run would ask them; without those that are not at hand."""
+    teachers: dict[str, TimedTeacher] = {}
+    first = {cell.group.store: (cell, record) for cell, record in reversed(runs) if cell.group.teacher == "cached"}
+    for name, (cell, record) in first.items():
+        run = cell.config
+        try:
+            teachers[name] = timed_teacher(
+                run.store[0],
+                batch_size=run.batch_size,
+                device=run.device,
+                threads=int(record.environment["threads"]),
+                checkpoint=_checkpoint(config),
+                trust=run.trust,
+                remembered=config.out / "teachers.json",
+            )
+        except KdCacheError as fault:
+            progress.say(f"What the store {name} saves is not estimated, because its teacher is not at hand: {fault}")
+    return teachers
 
-    Raises:
-        StoreError: it cannot be read.
-    """
-    seen = inspect_store(path)
+
+def _checkpoint(config: CompareConfig) -> Path | None:
+    """Where a live teacher's weights are, if the store does not say it any more."""
+    said = (config.run.get("live_teacher") or {}).get("checkpoint")
+    return Path(said) if said else None
+
+
+def _estimated(
+    cell: Cell, record: Record, teachers: Mapping[str, TimedTeacher], parts: Mapping[str, Mapping[str, Part]]
+) -> Record:
+    """A record that says how long a live teacher would have taken, where the store spared one."""
+    store, method = cell.group.store, cell.config.at(1)
+    if cell.group.teacher != "cached" or store not in teachers:
+        return record
+    views = max(cell.config.views_per_batch, method.views if method else 1)
+    return replace(record, teacher_seconds=teacher_seconds(teachers[store], parts[store]["train"], views))
+
+
+def _facts(path: Path, seen: Inspection) -> dict[str, str]:
+    """What the page says of a store."""
     manifest = seen.manifest
     parts = ", ".join(f"{name} {part.samples:,} x {part.views} views" for name, part in manifest.parts.items())
     exact = "exact" if manifest.exact_rows == 0 else "not measured"

@@ -22,12 +22,23 @@ from cache_kd.compare import Comparison, compare
 from cache_kd.comparison.grid import CompareConfig
 from cache_kd.comparison.pictures import COLOURS
 from cache_kd.errors import RunError
+from cache_kd.progress import Silent
 from cache_kd.rundir import RunFolder
 
 pytestmark = pytest.mark.slow  # every run is a process of its own, which imports torch first
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 COMMAND = "import torch; torch.set_num_threads(1); from cache_kd.cli.main import main; main()"
+
+
+class Words(Silent):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, message):
+        self.said.append(message)
 
 
 def config(out: Path, store: Path, **changes) -> CompareConfig:
@@ -86,11 +97,23 @@ def test_the_page_holds_every_picture_and_nothing_from_elsewhere(compared, asked
     assert "kdcache compare" in page
 
 
+def test_the_saving_is_estimated_where_no_live_teacher_ran(compared, asked):
+    (account,) = compared.accounts
+    assert (account.store, account.dump_rows, account.runs) == ("float16", 2 * 512 + 128, 2)
+    (cached,) = (row for row in compared.rows if row.group.method == "kd")
+    assert cached.figures["teacher_seconds_per_epoch"].mean == pytest.approx(512 * account.teacher.seconds)
+    page = (asked.out / "report.html").read_text("utf-8")
+    assert "<h3>Estimated</h3>" in page
+    assert "<h3>Measured</h3>" not in page
+    assert str(account).partition("(")[0] in page
+
+
 def test_what_is_finished_costs_nothing_and_what_failed_is_tried_again(compared, asked):
     (asked.out / "runs" / "float16-resnet8x0.5-ce-s1" / "notes.txt").unlink()
     before = {path: path.stat().st_mtime_ns for path in asked.out.glob("runs/*/weights.safetensors")}
     again = compare(asked)
     assert not again.failed
+    assert [account.teacher for account in again.accounts] == [account.teacher for account in compared.accounts]
     assert [row.n for row in again.rows] == [2, 2]
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
@@ -105,6 +128,19 @@ def test_two_comparisons_do_not_share_a_folder(asked, tmp_path, stores):
     (tmp_path / "cmp").mkdir()
     with FileLock(tmp_path / "cmp" / "compare.lock"), pytest.raises(RunError, match="another kdcache compare is at"):
         compare(config(tmp_path / "cmp", stores["float16"]))
+
+
+def test_a_teacher_that_is_gone_costs_the_estimate_alone(compared, asked, stores, tmp_path):
+    """The finished runs elsewhere, and weights that are nowhere."""
+    shutil.copytree(asked.out / "runs" / "float16-resnet8x0.5-kd-s0", tmp_path / "runs" / "float16-resnet8x0.5-kd-s0")
+    run = {**asked.run, "live_teacher": {"checkpoint": str(tmp_path / "gone.safetensors")}}
+    again = compare(
+        config(tmp_path, stores["float16"], run=run, methods=("kd",), seeds=(0,)), progress=(words := Words())
+    )
+    assert not again.failed
+    assert (again.accounts, again.rows[0].figures["teacher_seconds_per_epoch"]) == ((), None)
+    assert "What the store float16 saves is not estimated" in words.said[-1]
+    assert "gone.safetensors" in words.said[-1]
 
 
 def test_a_killed_comparison_goes_on_where_it_was(stores, tmp_path):

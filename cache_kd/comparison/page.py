@@ -1,6 +1,5 @@
 """One self-contained HTML page about a comparison: a table, pictures, the saving, and where the numbers come from."""
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,28 +12,11 @@ from cache_kd.comparison import pictures
 from cache_kd.comparison.grid import Group
 from cache_kd.comparison.pictures import COLOURS, Series
 from cache_kd.comparison.record import EpochRecord, Record
-from cache_kd.comparison.table import NOTE, Row, cells_of_row, headings, spread_of
+from cache_kd.comparison.saving import Account, savings_of
+from cache_kd.comparison.table import NOTE, Row, cells_of_row, headings
 from cache_kd.disk import mending
 from cache_kd.errors import RunError
 from cache_kd.files import write_whole
-
-
-@dataclass(frozen=True, kw_only=True)
-class Saving:
-    """One method with the teacher in the loop and from its store, over the seeds that both have."""
-
-    label: str
-    seeds: int
-    live_seconds: float  # per epoch
-    cached_seconds: float
-    live_bytes: int | None  # peak
-    cached_bytes: int | None
-    accuracy: str  # of cached minus live, in percentage points, mean ± std over the seeds
-
-    @property
-    def ratio(self) -> float:
-        """Live time over cached time."""
-        return self.live_seconds / self.cached_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +44,7 @@ def write_page(
     rows: Sequence[Row],
     records: Sequence[Record],
     failed: Mapping[str, str],
+    accounts: Sequence[Account],
     stores: Mapping[str, Mapping[str, str]],
     commands: Mapping[str, str],
     command: str,
@@ -73,6 +56,7 @@ def write_page(
         rows: of the table.
         records: of every finished run.
         failed: name of a run -> why it failed.
+        accounts: of the stores whose teacher could be timed.
         stores: name -> facts by their names.
         commands: name of a run -> the command that repeats it.
         command: that made the comparison.
@@ -91,6 +75,7 @@ def write_page(
         failed=failed,
         sections=sections_of(records),
         savings=savings_of(records),
+        accounts=accounts,
         stores=stores,
         environments=_environments(records),
         commands=commands,
@@ -108,38 +93,6 @@ def sections_of(records: Sequence[Record]) -> list[Section]:
         for pair in pairs
         for store, student in [pair]
     ]
-
-
-def savings_of(records: Sequence[Record]) -> list[Saving]:
-    """What the store saves, for every method that ran with the live teacher, too."""
-    by_group: dict[Group, dict[int, Record]] = {}
-    for record in records:
-        by_group.setdefault(record.group, {})[record.seed] = record
-    savings = []
-    for group, live in by_group.items():
-        cached = by_group.get(group.cached, {})
-        seeds = sorted(live.keys() & cached.keys())
-        if group.teacher == "live" and seeds:
-            savings.append(_saving(group, [live[seed] for seed in seeds], [cached[seed] for seed in seeds]))
-    return savings
-
-
-def _saving(group: Group, live: Sequence[Record], cached: Sequence[Record]) -> Saving:
-    pairs = zip(cached, live, strict=True)
-    gaps = [
-        100 * (ours.last.accuracy - theirs.last.accuracy)
-        for ours, theirs in pairs
-        if ours.last.accuracy is not None and theirs.last.accuracy is not None
-    ]
-    return Saving(
-        label=f"{group.student}, {group.cached.label}",
-        seeds=len(live),
-        live_seconds=statistics.fmean(record.seconds_per_epoch for record in live),
-        cached_seconds=statistics.fmean(record.seconds_per_epoch for record in cached),
-        live_bytes=_largest(live),
-        cached_bytes=_largest(cached),
-        accuracy=spread_of(gaps).text(2) if gaps else "-",
-    )
 
 
 def _section(title: str, records: Sequence[Record]) -> Section:
@@ -259,10 +212,6 @@ def _summary(records: Sequence[Record]) -> str:
 def _environments(records: Sequence[Record]) -> list[dict[str, str]]:
     """Every kind of machine that a run had, each once."""
     return list({tuple(sorted(record.environment.items())): record.environment for record in records}.values())
-
-
-def _largest(records: Sequence[Record]) -> int | None:
-    return max((record.peak_bytes for record in records if record.peak_bytes is not None), default=None)
 
 
 def _percent(value: float | None) -> float | None:

@@ -39,6 +39,8 @@ class Record:
     reliability: Reliability | None  # after the last epoch
     store_id: str
     environment: dict[str, str]
+    # that a live teacher would take of each epoch, estimated; None where none is spared, or nobody could time it
+    teacher_seconds: float | None = None
 
     @property
     def last(self) -> EpochRecord:

@@ -4,7 +4,7 @@ import csv
 import io
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cache_kd.comparison.grid import Group
 from cache_kd.comparison.record import Record
@@ -12,7 +12,8 @@ from cache_kd.comparison.record import Record
 NOTE = (
     "last: after the last epoch. best: the best epoch of each run, chosen on the test images themselves, as most "
     "papers report; it is the higher of the two by construction. agree: with the teacher, after the last epoch. ECE: "
-    "expected calibration error, likewise."
+    "expected calibration error, likewise. teacher s/epoch: what a live teacher would add to every epoch, estimated "
+    "from its time alone on this machine."
 )
 AXES = ("store", "student", "method", "settings", "teacher")  # what tells rows apart
 UNKNOWN = "-"  # nobody could measure it
@@ -43,6 +44,7 @@ class Figure:
     key: str  # in CSV
     title: str
     digits: int
+    estimated: bool = False  # from one measurement for all runs: they show no spread of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,7 @@ FIGURES = (
     Figure(key="agreement", title="agree %", digits=2),
     Figure(key="calibration_error", title="ECE %", digits=2),
     Figure(key="seconds_per_epoch", title="s/epoch", digits=2),
+    Figure(key="teacher_seconds_per_epoch", title="teacher s/epoch", digits=2, estimated=True),
 )
 
 
@@ -89,6 +92,7 @@ def figures_of(record: Record) -> dict[str, float | None]:
         "agreement": _percent(record.last.agreement),
         "calibration_error": _percent(record.last.calibration_error),
         "seconds_per_epoch": record.seconds_per_epoch,
+        "teacher_seconds_per_epoch": record.teacher_seconds,
     }
 
 
@@ -176,7 +180,8 @@ def _row(group: Group, records: Sequence[Record]) -> Row:
     figures: dict[str, Spread | None] = {}
     for figure in FIGURES:
         values = [value for of_run in measured if (value := of_run[figure.key]) is not None]
-        figures[figure.key] = spread_of(values) if values else None
+        spread = spread_of(values) if values else None
+        figures[figure.key] = replace(spread, std=None) if spread and figure.estimated else spread
     return Row(group=group, n=len(records), figures=figures)
 
 

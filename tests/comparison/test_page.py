@@ -1,11 +1,9 @@
-"""What the page says of the live teacher is what the runs measured."""
+"""The pictures of a page show what the runs measured."""
 
 from dataclasses import replace
 
-import pytest
-
 from cache_kd.comparison.grid import Group
-from cache_kd.comparison.page import savings_of, sections_of
+from cache_kd.comparison.page import sections_of
 from cache_kd.comparison.record import EpochRecord, Record
 
 
@@ -19,19 +17,6 @@ def record(seed: int, accuracy: float, seconds: float, **group) -> Record:
         name=f"{described.label}-s{seed}", group=described, seed=seed, epochs=(epoch,), reliability=None,
         store_id="0" * 16, environment={"device": "cpu"},
     )  # fmt: skip
-
-
-def test_the_saving_is_over_the_seeds_that_both_have():
-    """Live 6 s, cached 2 s; the cached student is 1 point better on seed 0, 3 on seed 1, and seed 2 has no match."""
-    cached = [record(0, 0.71, 2.0), record(1, 0.73, 2.0), record(2, 0.10, 99.0)]
-    live = [record(0, 0.70, 6.0, teacher="live"), record(1, 0.70, 6.0, teacher="live")]
-    (saving,) = savings_of([*cached, *live])
-    assert (saving.seeds, saving.ratio) == (2, pytest.approx(3.0))
-    assert saving.accuracy == "2.00 ± 1.41"
-
-
-def test_without_a_live_run_no_saving_is_claimed():
-    assert savings_of([record(0, 0.7, 2.0)]) == []
 
 
 def test_a_live_teacher_has_the_colour_of_its_method():
