@@ -186,7 +186,8 @@ class OpenStore:
                 A script that asks for them starts its work under `if __name__ == "__main__":`.
 
         Raises:
-            ConfigError: the store has fewer views, the ranks cannot have equal parts, or a window would part partners.
+            ConfigError: the store has fewer views, the memory is too small for windows, the ranks cannot have equal
+                parts, or a window would part partners.
             PixelMismatch: here, or at its batch: the pictures are not the ones that the teacher saw.
         """
         if not 1 <= views <= self.views:

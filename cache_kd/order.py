@@ -31,8 +31,9 @@ class OrderConfig(Config):
         window: chunks of a store that are held at once: chunks come in a keyed order, and rows are shuffled inside
             each run of this many of them, so that an epoch reads every chunk once. 0 shuffles all samples together,
             and holds whole views. None: 0 where they fit into `memory_gb`, else as many chunks as let three windows
-            fit, and 32 at the least. It depends on no machine, for it decides the order and so the numbers.
-        memory_gb: of encoded logits, over all views and stores of a batch, in 10^9 bytes.
+            fit, 32 at the least. It depends on no machine, for it decides the order and so the numbers.
+        memory_gb: of encoded logits, over all views and stores of a batch, in 10^9 bytes; a `window` that is given
+            stands above it.
     """
 
     window: Annotated[int, Field(ge=0)] | None = None
@@ -41,7 +42,7 @@ class OrderConfig(Config):
     @property
     def memory(self) -> int:
         """In bytes."""
-        return int(self.memory_gb * 1e9)
+        return round(self.memory_gb * 1e9)
 
     def window_of(self, *, samples: int, chunk_rows: int, sample_bytes: int) -> int:
         """The number of chunks that `window` says, or leaves to be found.
@@ -50,12 +51,35 @@ class OrderConfig(Config):
             samples: of an epoch.
             chunk_rows: rows of a chunk of the store.
             sample_bytes: of the encoded logits of one sample, over all views and stores of a batch.
+
+        Raises:
+            ConfigError: the memory is too small for three windows of 32 chunks.
         """
         if self.window is not None:
             return self.window
         if samples * sample_bytes <= self.memory:
             return 0
-        return max(LEAST_WINDOW, self.memory // (HELD_WINDOWS * chunk_rows * sample_bytes))
+        held_rows = HELD_WINDOWS * chunk_rows
+        window = self.memory // (held_rows * sample_bytes)
+        if window < LEAST_WINDOW:
+            whole, least, each = samples * sample_bytes, LEAST_WINDOW * held_rows, held_rows * sample_bytes
+            needed = _gigabytes(min(samples, least) * sample_bytes)
+            raise ConfigError(
+                f"order.memory_gb is {self.memory_gb:g}; the logits of a batch's views take {_gigabytes(whole)} GB, "
+                f"{HELD_WINDOWS} windows of {LEAST_WINDOW} chunks {needed} GB. Set order.memory_gb to {needed} or more; "
+                f"or order.window to fewer chunks, at {_gigabytes(each)} GB for each of them: batches then hold fewer "
+                "classes."
+            )
+        return window
+
+
+def _gigabytes(count: int) -> float:
+    """Bytes in 10^9, to the next thousand above.
+
+    >>> _gigabytes(96_000_000), _gigabytes(1)
+    (0.096, 1e-06)
+    """
+    return -(-count // 1000) / 1e6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,7 @@ def settled(config: TrainConfig, objective: Objective, material: Material) -> Tr
     They decide it whether their logits are read or not: a live teacher's batches are the same ones.
 
     Raises:
-        ConfigError: a window of one store's chunks is spread over all of another.
+        ConfigError: the memory is too small for windows, or one of one store's chunks is spread over all of another.
     """
     if not material.stores:
         return config

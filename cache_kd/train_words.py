@@ -10,6 +10,7 @@ from cache_kd.evaluate import Evaluation
 from cache_kd.material import Material
 from cache_kd.models.checkpoint import fingerprint
 from cache_kd.objective import Objective
+from cache_kd.order import HELD_WINDOWS
 from cache_kd.provenance import Origin
 from cache_kd.ranks import Ranks
 from cache_kd.rundir import RunFolder
@@ -108,11 +109,14 @@ def _evaluation(material: Material) -> str:
 def _held(config: TrainConfig, material: Material) -> str:
     """How much of the stored logits is in memory at a time."""
     part = material.stores[0].manifest.parts["train"]
-    view = sum(store.sample_bytes for store in material.stores) * part.samples / 1e9
+    row_bytes = sum(store.sample_bytes for store in material.stores)
+    view = row_bytes * part.samples / 1e9
     if not config.order.window:
         return f"logits: whole views of {view:.2g} GB in memory, all samples shuffled together"
+    held = row_bytes * min(part.samples, HELD_WINDOWS * config.order.window * part.chunk_rows) / 1e9
     return (
-        f"logits: views of {view:.2g} GB, read in windows of {config.order.window} chunks of {part.chunk_rows:,} rows; "
+        f"logits: views of {view:.2g} GB, read in windows of {config.order.window} chunks of {part.chunk_rows:,} rows, "
+        f"up to {held:.2g} GB of each view in memory; "
         "samples are shuffled inside a window (--set order.window=0 shuffles all of them, in more memory)"
     )
 

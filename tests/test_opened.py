@@ -32,12 +32,15 @@ def test_more_views_than_there_are_is_refused(stores):
         open_store(stores["float32"]).loader(0, views=3)
 
 
-def test_a_store_too_large_for_the_memory_is_read_in_windows_and_goes_on_in_the_middle(stores):
+def test_a_store_too_large_for_the_memory_is_read_in_windows_and_goes_on_in_the_middle(stores, monkeypatch):
     store = open_store(stores["float32"])
-    small = {"batch_size": 64, "memory_gb": 1e-6}
+    small = {"batch_size": 64, "memory_gb": 1.6e-5}  # three windows of four chunks; the view takes 20,480 bytes
+    with pytest.raises(ConfigError, match=r"memory_gb to 2\.1e-05 or more"):
+        store.loader(0, **small)
+    monkeypatch.setattr("cache_kd.order.LEAST_WINDOW", 2)
     whole = [teacher for _, _, teacher in store.loader(0, **small)]
-    assert not store._teachers[1000]._kept
-    in_windows = [teacher for _, _, teacher in store.loader(0, batch_size=64, window=32)]
+    assert not store._teachers[16_000]._kept
+    in_windows = [teacher for _, _, teacher in store.loader(0, batch_size=64, window=4)]
     assert all(map(torch.equal, whole, in_windows))
     rest = [teacher for _, _, teacher in store.loader(0, first_step=5, **small)]
     assert len(rest) == 3

@@ -1,4 +1,5 @@
 import hashlib
+import re
 
 import numpy as np
 import pytest
@@ -181,12 +182,43 @@ def test_a_window_is_not_negative():
         (1.0, 0),  # the million samples of 1,000 bytes fit exactly
         (0.999, 333),  # three windows of 333 chunks of 1,000 rows
         (0.3, 100),
-        (0.05, 32),  # never fewer, so that a window still holds all classes
+        (0.096, 32),
     ],
 )
 def test_the_window_follows_from_sizes_and_memory_alone(memory_gb, window):
     order = OrderConfig(memory_gb=memory_gb)
     assert order.window_of(samples=10**6, chunk_rows=1000, sample_bytes=1000) == window
+
+
+def test_memory_for_fewer_chunks_than_hold_all_classes_is_refused_with_what_is_needed():
+    sizes = {"samples": 10**6, "chunk_rows": 1000, "sample_bytes": 1000}
+    with pytest.raises(
+        ConfigError, match=r"memory_gb is 0\.05; .* take 1\.0 GB.* to 0\.096 or more; .* at 0\.003 GB for each"
+    ):
+        OrderConfig(memory_gb=0.05).window_of(**sizes)
+    # of 90 chunks three windows of 32 would hold all, which is the view itself
+    with pytest.raises(ConfigError, match=r"Set order\.memory_gb to 0\.09 or more"):
+        OrderConfig(memory_gb=0.05).window_of(**sizes | {"samples": 90_000})
+    assert OrderConfig(memory_gb=0.09).window_of(**sizes | {"samples": 90_000}) == 0
+
+
+@given(
+    samples=st.integers(1, 10**8), chunk_rows=st.integers(1, 10**4), sample_bytes=st.integers(1, 10**5),
+    memory_gb=st.floats(1e-9, 100),
+)  # fmt: skip
+def test_what_is_held_fits_the_memory_or_is_refused_and_what_is_asked_for_suffices(
+    samples, chunk_rows, sample_bytes, memory_gb
+):
+    sizes = {"samples": samples, "chunk_rows": chunk_rows, "sample_bytes": sample_bytes}
+    order = OrderConfig(memory_gb=memory_gb)
+    try:
+        window = order.window_of(**sizes)
+    except ConfigError as refusal:
+        order = OrderConfig(memory_gb=float(re.search(r"memory_gb to (\S+) or more", str(refusal))[1]))
+        assert order.memory_gb > memory_gb
+        window = order.window_of(**sizes)
+    held = min(samples, 3 * window * chunk_rows) if window else samples
+    assert held * sample_bytes <= order.memory_gb * 1e9 * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("window", [0, 7])

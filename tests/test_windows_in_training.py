@@ -36,14 +36,19 @@ class Listener(Silent):
         self.said.append(message)
 
 
-def test_a_window_that_follows_from_the_memory_is_said_and_kept_for_the_resumed_run(stores, tmp_path):
+def test_a_window_that_follows_from_the_memory_is_said_and_kept_for_the_resumed_run(stores, tmp_path, monkeypatch):
     listener = Listener()
-    small = config(tmp_path / "small", stores["float16"], method="kd", order=OrderConfig(memory_gb=1e-6))
-    assert train(small, progress=listener)["window"] == 32
-    assert "read in windows of 32 chunks of 32 rows" in "\n".join(listener.said)
-    assert resumed_config(tmp_path / "small").order.window == 32
+    # 8,000 bytes hold three windows of four chunks of 32 rows of 20 bytes; the view takes 10,240
+    small = config(tmp_path / "small", stores["float16"], method="kd", order=OrderConfig(memory_gb=8e-6))
+    with pytest.raises(ConfigError, match=r"order\.memory_gb is 8e-06; .* to 1\.1e-05 or more"):
+        train(small)
+    assert not (tmp_path / "small").exists()
+    monkeypatch.setattr("cache_kd.order.LEAST_WINDOW", 2)
+    assert train(small, progress=listener)["window"] == 4
+    assert "read in windows of 4 chunks of 32 rows, up to 7.7e-06 GB of each view" in "\n".join(listener.said)
+    assert resumed_config(tmp_path / "small").order.window == 4
     assert resumed_config(tmp_path / "small").views == 2  # which a store that grows meanwhile does not change
-    train(config(tmp_path / "asked", stores["float16"], method="kd", order=OrderConfig(window=32)))
+    train(config(tmp_path / "asked", stores["float16"], method="kd", order=OrderConfig(window=4)))
     assert distance(tmp_path / "small", tmp_path / "asked") == 0
 
 
