@@ -66,7 +66,7 @@ class OrderConfig(Config):
             needed = _gigabytes(min(samples, least) * sample_bytes)
             raise ConfigError(
                 f"order.memory_gb is {self.memory_gb:g}; the logits of a batch's views take {_gigabytes(whole)} GB, "
-                f"{HELD_WINDOWS} windows of {LEAST_WINDOW} chunks {needed} GB. Set order.memory_gb to {needed} or more; "
+                f"{HELD_WINDOWS} windows of {LEAST_WINDOW} chunks {needed} GB. Set order.memory_gb to at least {needed}, "
                 f"or order.window to fewer chunks, at {_gigabytes(each)} GB for each of them: batches then hold fewer "
                 "classes."
             )

@@ -35,7 +35,7 @@ def test_more_views_than_there_are_is_refused(stores):
 def test_a_store_too_large_for_the_memory_is_read_in_windows_and_goes_on_in_the_middle(stores, monkeypatch):
     store = open_store(stores["float32"])
     small = {"batch_size": 64, "memory_gb": 1.6e-5}  # three windows of four chunks; the view takes 20,480 bytes
-    with pytest.raises(ConfigError, match=r"memory_gb to 2\.1e-05 or more"):
+    with pytest.raises(ConfigError, match=r"memory_gb to at least 2\.1e-05,"):
         store.loader(0, **small)
     monkeypatch.setattr("cache_kd.order.LEAST_WINDOW", 2)
     whole = [teacher for _, _, teacher in store.loader(0, **small)]

@@ -193,11 +193,11 @@ def test_the_window_follows_from_sizes_and_memory_alone(memory_gb, window):
 def test_memory_for_fewer_chunks_than_hold_all_classes_is_refused_with_what_is_needed():
     sizes = {"samples": 10**6, "chunk_rows": 1000, "sample_bytes": 1000}
     with pytest.raises(
-        ConfigError, match=r"memory_gb is 0\.05; .* take 1\.0 GB.* to 0\.096 or more; .* at 0\.003 GB for each"
+        ConfigError, match=r"memory_gb is 0\.05; .* take 1\.0 GB.* to at least 0\.096, .* at 0\.003 GB for each"
     ):
         OrderConfig(memory_gb=0.05).window_of(**sizes)
     # of 90 chunks three windows of 32 would hold all, which is the view itself
-    with pytest.raises(ConfigError, match=r"Set order\.memory_gb to 0\.09 or more"):
+    with pytest.raises(ConfigError, match=r"Set order\.memory_gb to at least 0\.09, "):
         OrderConfig(memory_gb=0.05).window_of(**sizes | {"samples": 90_000})
     assert OrderConfig(memory_gb=0.09).window_of(**sizes | {"samples": 90_000}) == 0
 
@@ -214,7 +214,7 @@ def test_what_is_held_fits_the_memory_or_is_refused_and_what_is_asked_for_suffic
     try:
         window = order.window_of(**sizes)
     except ConfigError as refusal:
-        order = OrderConfig(memory_gb=float(re.search(r"memory_gb to (\S+) or more", str(refusal))[1]))
+        order = OrderConfig(memory_gb=float(re.search(r"memory_gb to at least (\S+), ", str(refusal))[1]))
         assert order.memory_gb > memory_gb
         window = order.window_of(**sizes)
     held = min(samples, 3 * window * chunk_rows) if window else samples
