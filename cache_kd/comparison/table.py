@@ -12,8 +12,8 @@ from cache_kd.comparison.record import Record
 NOTE = (
     "last: after the last epoch. best: the best epoch of each run, chosen on the test images themselves, as most "
     "papers report; it is the higher of the two by construction. agree: with the teacher, after the last epoch. ECE: "
-    "expected calibration error, likewise. teacher s/epoch: what a live teacher would add to every epoch, estimated "
-    "from its time alone on this machine."
+    "expected calibration error, likewise. spared s: what a live teacher would add to s/epoch, estimated from its "
+    "time alone on this machine."
 )
 AXES = ("store", "student", "method", "settings", "teacher")  # what tells rows apart
 UNKNOWN = "-"  # nobody could measure it
@@ -62,7 +62,7 @@ FIGURES = (
     Figure(key="agreement", title="agree %", digits=2),
     Figure(key="calibration_error", title="ECE %", digits=2),
     Figure(key="seconds_per_epoch", title="s/epoch", digits=2),
-    Figure(key="teacher_seconds_per_epoch", title="teacher s/epoch", digits=2, estimated=True),
+    Figure(key="teacher_seconds_per_epoch", title="spared s", digits=2, estimated=True),
 )
 
 
