@@ -56,8 +56,7 @@ def commands(data: str, out: Path, jobs: str, published: str) -> Iterator[tuple[
     `same` every number is float32.
     """
     teacher, store, exact = out / "teacher", out / "store", out / "store-float32"
-    grid = ["--jobs", jobs, "--seeds", "3"]
-    narrow = ["compare", "--student", "resnet8x0.5", *grid]
+    narrow = ["compare", "--student", "resnet8x0.5", "--jobs", jobs, "--seeds", "3"]
 
     def dump(of: str, weights: str, views: int, to: Path, *more: str) -> list[str]:
         asked = ["dump", "--data", data, "--teacher", of, "--checkpoint", weights, "--recipe", "cifar"]
@@ -80,8 +79,8 @@ def commands(data: str, out: Path, jobs: str, published: str) -> Iterator[tuple[
     recipe = ["--preset", "quick", "--set", "precision=bf16"]
     yield (
         "methods",
-        ["compare", "--student", "resnet8", *grid, "--store", str(store), *recipe, "--epochs", "6", "--set", "views=5",
-         "--methods", METHODS, "--out", str(out / "methods")],
+        [*narrow, "--store", str(store), *recipe, "--epochs", "5", "--set", "views=5", "--methods", METHODS,
+         "--out", str(out / "methods")],
     )  # fmt: skip
     yield "views", dump("resnet20", weights, 16, store)
     yield (
