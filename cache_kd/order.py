@@ -66,9 +66,9 @@ class OrderConfig(Config):
             needed = _gigabytes(min(samples, least) * sample_bytes)
             raise ConfigError(
                 f"order.memory_gb is {self.memory_gb:g}; the logits of a batch's views take {_gigabytes(whole)} GB, "
-                f"{HELD_WINDOWS} windows of {LEAST_WINDOW} chunks {needed} GB. Set order.memory_gb to at least {needed}, "
-                f"or order.window to fewer chunks, at {_gigabytes(each)} GB for each of them: batches then hold fewer "
-                "classes."
+                f"{HELD_WINDOWS} windows of {LEAST_WINDOW} chunks {needed} GB. Set order.memory_gb to at least "
+                f"{needed}, or order.window to fewer chunks, at {_gigabytes(each)} GB for each of them: batches then "
+                "hold fewer classes."
             )
         return window
 
