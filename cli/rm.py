@@ -30,7 +30,7 @@ def rm(path: Path | str, yes: bool, force: bool, as_json: bool) -> None:
     from cache_kd.cli.console import print_json, size
     from cache_kd.store.removal import remove, survey
 
-    remains = survey_remote(path) if isinstance(path, str) else survey(path)
+    remains = survey_remote(path, force=force) if isinstance(path, str) else survey(path)
     what = f"{path} ({remains.store_id or 'a dump that only began'}, {len(remains.files)} files, {size(remains.bytes)})"
     if not yes:
         click.confirm(f"Delete {what}?", abort=True, err=True)

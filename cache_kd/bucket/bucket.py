@@ -20,9 +20,9 @@ CREDENTIALS = {
     "file": "the rights of that folder",
 }
 
-# a wrong endpoint is told after a minute; the library's own patience is three
+# with pauses that double from 0.1 s: a short outage is sat through, a wrong endpoint told within a minute
 PATIENCE = timedelta(seconds=60)
-RETRIES = 5
+RETRIES = 8
 
 
 class Found(NamedTuple):
@@ -171,7 +171,7 @@ def _in_words(url: str, raises: type[KdCacheError] = StoreError) -> Iterator[Non
     except FileNotFoundError:
         raise StoreError(f"{url} does not exist.") from None
     except (base, OSError) as fault:
-        first = str(fault).strip().partition("\n")[0].rstrip(".")
+        first = str(fault).strip().partition("\n")[0].partition(": <?xml")[0].rstrip(".")
         if url.startswith("file:") and "No such file or directory" in str(fault):
             raise StoreError(f"{url} does not exist.") from None
         source = CREDENTIALS[url.partition("://")[0]]

@@ -149,14 +149,14 @@ def _send_all(
     lacking = [piece for piece, is_there in sent.items() if not (is_there and set(piece.files) <= found.keys())]
     metadata = {name: (path / name).read_bytes() for name in metadata_files(manifest)}
     root = (path / ROOT_FILE).read_bytes()
-    sizes = [entry.size for piece in lacking for entry in _objects(records[piece])]
-    progress.say(f"{path} -> {bucket.url}: {amount(len(sizes) + len(lacking), sum(sizes))}")
+    of_rows = [entry.size for piece in lacking for entry in _objects(records[piece])]
+    sizes = [*of_rows, *(len(records[piece]) for piece in lacking), *map(len, metadata.values()), len(root)]
+    progress.say(f"{path} -> {bucket.url}: {amount(len(sizes), sum(sizes))}")
     with progress.task("uploading", len(lacking), "pieces") as advance:
         in_parallel(lambda piece: _send(bucket, path, piece, records[piece]), lacking, advance)
     in_parallel(lambda name: bucket.write(name, metadata[name]), metadata)
     bucket.write(ROOT_FILE, root)
-    sent_records = [len(records[piece]) for piece in lacking]
-    return [*sizes, *sent_records, *map(len, metadata.values()), len(root)]
+    return sizes
 
 
 def _send(bucket: Bucket, path: Path, piece: Piece, record: bytes) -> None:

@@ -13,35 +13,35 @@ from cache_kd.store.record import FOLDER, pieces
 from cache_kd.store.removal import Remains
 
 
-def survey_remote(url: str) -> Remains:
+def survey_remote(url: str, *, force: bool = False) -> Remains:
     """What would be removed of the store at `url`, and what would stay.
-
-    Raises:
-        StoreIncomplete: nothing is there.
-        StoreError: a newer release wrote it, or the bucket cannot be read.
-        StoreDamaged: its manifest is damaged.
-    """
-    return _survey(Bucket.open(url), in_use_too=True)
-
-
-def remove_remote(url: str, *, force: bool = False) -> Remains:
-    """Delete the store at `url`, its manifest first; repeated after an interruption it goes on.
 
     Args:
         url: of the store.
-        force: whoever reads it elsewhere cannot be seen, so that nothing is deleted without.
+        force: whoever reads it elsewhere cannot be seen, so that nothing is to be deleted without.
 
     Raises:
         StoreBusy: not forced.
-        StoreError: see `survey_remote`; or an object cannot be deleted.
+        StoreIncomplete: nothing is there.
+        StoreError: a newer release wrote it, or the bucket cannot be read.
+        StoreDamaged: its manifest is damaged.
     """
     if not force:
         raise StoreBusy(
             f"{url}: who reads or copies a store in a bucket cannot be seen from here. If nobody does, pass --force; "
             "copies that are whole are not touched."
         )
+    return _survey(Bucket.open(url), in_use_too=True)
+
+
+def remove_remote(url: str, *, force: bool = False) -> Remains:
+    """Delete the store at `url`, its manifest first; repeated after an interruption it goes on.
+
+    Raises:
+        StoreError: see `survey_remote`; or an object cannot be deleted.
+    """
+    remains = survey_remote(url, force=force)
     bucket = Bucket.open(url)
-    remains = _survey(bucket, in_use_too=True)
     # what an interrupted removal leaves is then known for what it is
     bucket.write_new(CREATING, json.dumps({"store_id": remains.store_id, "by": "kdcache rm"}).encode())
     bucket.delete([*(name for name in remains.files if name != CREATING), CREATING])

@@ -1,10 +1,13 @@
 """A bucket that is a real object store: a folder behind a file:/// URL, as obstore sees it."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import obstore
 import pytest
+
+from cache_kd.bucket.bucket import Bucket
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,31 @@ def files_of():
         return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
 
     return read
+
+
+class Killed(BaseException):
+    """Stands for whatever ends a process."""
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """A context in which the process ends once it has written, or read, so many objects."""
+
+    @contextmanager
+    def after(count, verb="write"):
+        original, left = getattr(Bucket, verb), iter(range(count))
+
+        def counted(self, name, *content):
+            if next(left, None) is None:
+                raise Killed
+            return original(self, name, *content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Bucket, verb, counted)
+            with pytest.raises(Killed):
+                yield
+
+    return after
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 
-from cache_kd.bucket.bucket import Bucket
 from cache_kd.bucket.copies import copy_folder, local_store
 from cache_kd.bucket.pull import pull
 from cache_kd.bucket.push import push
@@ -15,29 +14,6 @@ from cache_kd.dump import dump
 from cache_kd.errors import ConfigError, StoreBusy, StoreDamaged, StoreError, StoreIncomplete, StoreMismatch
 from cache_kd.store.manifest import _store_ids, read_manifest, root_file
 from cache_kd.store.reader import Reader
-
-
-class Killed(BaseException):
-    """Stands for whatever ends a process."""
-
-
-@pytest.fixture
-def dies_after(monkeypatch):
-    """A function: from the nth object on no object is written any more."""
-
-    def arm(count):
-        original = Bucket.write
-        left = iter(range(count))
-
-        def write(self, name, content):
-            if next(left, None) is None:
-                raise Killed
-            original(self, name, content)
-
-        monkeypatch.setattr(Bucket, "write", write)
-        return lambda: monkeypatch.setattr(Bucket, "write", original)
-
-    return arm
 
 
 @pytest.fixture
@@ -69,51 +45,38 @@ def test_a_second_time_costs_a_listing_and_a_manifest(own_store, bucket, request
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 20, 40])
-def test_an_interrupted_upload_is_no_store_and_goes_on(own_store, bucket, files_of, as_folder, dies_after, count):
-    revive = dies_after(count)
-    with pytest.raises(Killed):
+def test_an_interrupted_upload_is_no_store_and_goes_on(own_store, bucket, files_of, as_folder, interrupted, count):
+    with interrupted(count):
         push(own_store, f"{bucket}/a")
     with pytest.raises(StoreIncomplete, match="upload has not finished"):
         open_remote(f"{bucket}/a")
-    revive()
     sent = push(own_store, f"{bucket}/a")
     assert files_of(as_folder(bucket) / "a") == files_of(own_store)
     assert sent.files <= len(files_of(own_store)) - max(0, count - 3 * 8)  # at most the pieces in flight are sent again
 
 
-def test_an_interrupted_download_goes_on(own_store, bucket, tmp_path, files_of, monkeypatch):
+def test_an_interrupted_download_goes_on(own_store, bucket, tmp_path, files_of, interrupted):
     push(own_store, f"{bucket}/a")
     whole = len(files_of(own_store))
-    original, left = Bucket.read, iter(range(12))
-
-    def read(self, name):
-        if next(left, None) is None:
-            raise Killed
-        return original(self, name)
-
-    monkeypatch.setattr(Bucket, "read", read)
-    with pytest.raises(Killed):
+    with interrupted(12, "read"):
         pull(f"{bucket}/a", tmp_path / "back")
     with pytest.raises(StoreIncomplete):
         Reader.open(tmp_path / "back")
-    monkeypatch.setattr(Bucket, "read", original)
     assert 0 < pull(f"{bucket}/a", tmp_path / "back").files < whole
     assert files_of(tmp_path / "back") == files_of(own_store)
 
 
 @pytest.mark.parametrize("count", [0, 3, 8, 14, 18])
 def test_a_store_stays_readable_while_views_are_added(
-    own_store, grown, bucket, tmp_path, files_of, as_folder, dies_after, count
+    own_store, grown, bucket, tmp_path, files_of, as_folder, interrupted, count
 ):
     push(own_store, f"{bucket}/a")
     before = local_store(f"{bucket}/a")
-    revive = dies_after(count)
-    with pytest.raises(Killed):
+    with interrupted(count):
         push(grown, f"{bucket}/a")
     pull(f"{bucket}/a", tmp_path / "meanwhile")
     assert Reader.open(tmp_path / "meanwhile").manifest.parts["train"].views == 2
     assert Reader.open(tmp_path / "meanwhile").check(deep=True) == []
-    revive()
     push(grown, f"{bucket}/a")
     assert files_of(as_folder(bucket) / "a") == files_of(grown)
     assert local_store(f"{bucket}/a") == before
@@ -198,24 +161,20 @@ def twin(own_store, tmp_path):
     return path
 
 
-def test_two_uploads_of_equal_bytes_both_end_well(own_store, bucket, tmp_path, files_of, as_folder, dies_after):
+def test_two_uploads_of_equal_bytes_both_end_well(own_store, bucket, tmp_path, files_of, as_folder, interrupted):
     other = shutil.copytree(own_store, tmp_path / "other")
-    revive = dies_after(35)
-    with pytest.raises(Killed):
+    with interrupted(35):
         push(own_store, f"{bucket}/a")
-    revive()
     assert push(other, f"{bucket}/a").files < len(files_of(other))  # goes on with what the first one sent
     assert push(own_store, f"{bucket}/a").files == 0
     assert files_of(as_folder(bucket) / "a") == files_of(own_store)
 
 
 def test_an_upload_of_other_bytes_waits_and_then_finds_the_store(
-    own_store, twin, bucket, files_of, as_folder, dies_after
+    own_store, twin, bucket, files_of, as_folder, interrupted
 ):
-    revive = dies_after(5)
-    with pytest.raises(Killed):
+    with interrupted(5):
         push(own_store, f"{bucket}/a")
-    revive()
     with pytest.raises(StoreBusy, match=r"/store uploads other bytes of this store, since .*kdcache gc"):
         push(twin, f"{bucket}/a")
     push(own_store, f"{bucket}/a")
@@ -223,11 +182,9 @@ def test_an_upload_of_other_bytes_waits_and_then_finds_the_store(
     assert files_of(as_folder(bucket) / "a") == files_of(own_store)
 
 
-def test_the_same_folder_takes_its_own_upload_over(own_store, dump_config, bucket, files_of, as_folder, dies_after):
-    revive = dies_after(5)
-    with pytest.raises(Killed):
+def test_the_same_folder_takes_its_own_upload_over(own_store, dump_config, bucket, files_of, as_folder, interrupted):
+    with interrupted(5):
         push(own_store, f"{bucket}/a")
-    revive()
     dump(dump_config(own_store, views=3))
     push(own_store, f"{bucket}/a")
     assert files_of(as_folder(bucket) / "a") == files_of(own_store)
