@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from cache_kd.asking import ask, resolved_codec
 from cache_kd.bucket.shared import SharedPlace, shared_place
-from cache_kd.bucket.url import Place, is_url
+from cache_kd.bucket.url import LocalPath, Place
 from cache_kd.config import Config
 from cache_kd.device import describe_environment, resolve_device
 from cache_kd.files import lasting_place
@@ -35,17 +35,10 @@ from cache_kd.writing import write_taught
 class DumpConfig(TeacherConfig):
     """One teacher over the views of one source, and where its logits go."""
 
-    store: Path | None = None  # where to write; or instead
+    store: LocalPath | None = None  # where to write; or instead
     catalog: Place | None = None  # a folder or a bucket of stores, of which one may hold it all already
     codec: str | dict[str, Any] = "float16"
     wait: bool = True  # for another dump that writes to the same store; False refuses at once
-
-    @field_validator("store", mode="before")
-    @classmethod
-    def _on_this_machine(cls, store: Any) -> Any:
-        if is_url(store):
-            raise ValueError("a dump writes to a folder of this machine. Pass --catalog URL: it uploads what it wrote")
-        return store
 
     @model_validator(mode="after")
     def _one_place(self) -> "DumpConfig":

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from cache_kd.bucket.url import LocalPath
 from cache_kd.config import Config, canonical_json
 from cache_kd.ensemble import lacking, write_mean
 from cache_kd.errors import ConfigError, StoreMismatch
@@ -28,7 +29,7 @@ class MergeConfig(Config):
     """Stores of several teachers over the same views, and what is to become of them."""
 
     members: Annotated[tuple[Path, ...], Field(min_length=2)]
-    store: Path
+    store: LocalPath
     average: Average = "logits"
     weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None  # of the members; None: all alike
     codec: str | dict[str, Any] = "float16"

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from cache_kd.bucket.url import LocalPath
 from cache_kd.composition import Composition
 from cache_kd.config import Config, build
 from cache_kd.device import DeviceName, TrainPrecision
@@ -52,7 +53,7 @@ class TrainConfig(Composition):
 
     student: str
     out: Path
-    store: tuple[Path, ...] = ()  # several: of several teachers over the same views
+    store: tuple[LocalPath, ...] = ()  # several: of several teachers over the same views
     teachers: Teachers = Teachers()
     data: Data = Data()
     live_teacher: LiveTeacher | None = None

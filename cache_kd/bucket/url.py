@@ -27,4 +27,19 @@ def as_place(place: Any) -> Any:
     return place.rstrip("/") if is_url(place) else Path(place)
 
 
+def refuse_url(place: Any) -> Any:
+    """Refuse a URL where only a folder of this machine will do: as a path it would be another word.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if is_url(place):
+        raise ValueError(
+            f"{place} is a bucket's, and this takes a folder of this machine. `--store {place}` on the command line of "
+            "train and compare keeps a copy of it, `kdcache pull` makes one, `kdcache dump --catalog URL` uploads"
+        )
+    return place
+
+
 Place = Annotated[Path | str, BeforeValidator(as_place)]
+LocalPath = Annotated[Path, BeforeValidator(refuse_url)]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from cache_kd.bucket.url import LocalPath
 from cache_kd.composition import Composition
 from cache_kd.config import Config, build, canonical_json, merged
 from cache_kd.errors import ConfigError, did_you_mean
@@ -41,7 +42,7 @@ class CompareConfig(Config):
     """Which runs are compared: every method with every student, store, varied value and seed."""
 
     out: Path
-    store: Annotated[tuple[Path, ...], Field(min_length=1)]
+    store: Annotated[tuple[LocalPath, ...], Field(min_length=1)]
     student: Annotated[tuple[str, ...], Field(min_length=1)]
     methods: Annotated[tuple[str, ...], Field(min_length=1)]  # kd, dkd+normkd; ce for cross-entropy alone
     vary: dict[str, tuple[Any, ...]] = Field(default_factory=dict)  # kd.tau, or a key of `run`, to its values

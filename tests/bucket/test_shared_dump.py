@@ -11,6 +11,7 @@ from cache_kd.errors import ConfigError
 from cache_kd.lookup import Wanted, find_stores
 from cache_kd.models.teacher import Teacher
 from cache_kd.store.reader import Reader
+from cache_kd.train_config import TrainConfig
 
 
 @pytest.fixture
@@ -99,8 +100,10 @@ def test_the_listing_tells_whole_damaged_unfinished_and_foreign_apart(shared, bu
     assert stores_at(shared)[0].complete == 1  # the root may be the store itself
 
 
-def test_a_dump_writes_to_this_machine_or_into_a_catalog(dump_config):
+def test_a_config_takes_folders_of_this_machine_only(dump_config):
     given = {k: v for k, v in dump_config(None, catalog="s3://team").model_dump().items() if v is not None}
     del given["catalog"]
-    with pytest.raises(ConfigError, match=r"store: a dump writes to a folder of this machine. Pass --catalog URL"):
+    with pytest.raises(ConfigError, match=r"store: s3://team/a is a bucket's.*kdcache dump --catalog URL"):
         load(DumpConfig, None, given | {"store": "s3://team/a"})
+    with pytest.raises(ConfigError, match=r"store.0: s3://team/a is a bucket's, .*kdcache pull"):
+        load(TrainConfig, None, {"store": "s3://team/a", "student": "resnet8", "out": "run"})
