@@ -13,18 +13,15 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision, Precision
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed
 
 from cache_kd.device import TrainPrecision, resolve_device
 from cache_kd.errors import RunError
-from cache_kd.fabric import (
-    DDPStrategy,
-    Fabric,
-    LightningEnvironment,
-    MixedPrecision,
-    Precision,
-    TorchElasticEnvironment,
-)
 
 # how the libraries below say that a process they were talking to is gone
 _SIGNS = ("gloo", "NCCL", "Connection", "Timed out")

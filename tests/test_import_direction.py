@@ -11,7 +11,6 @@ HOUSE = Path(cache_kd.__file__).parent
 GROUND = {
     "types", "errors", "config", "cache_folder", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
     "threads", "trust", "keyed", "behind", "environment", "peak_memory", "shell", "stopping", "synced_norm",
-    "fabric",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
@@ -38,7 +37,7 @@ FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
     "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
     "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
-    "stopping": set(), "synced_norm": {"errors"}, "fabric": set(),
+    "stopping": set(), "synced_norm": {"errors"},
 }  # fmt: skip
 
 
