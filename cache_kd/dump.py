@@ -10,14 +10,13 @@ from cache_kd.asking import ask, resolved_codec
 from cache_kd.bucket.shared import SharedPlace, shared_place
 from cache_kd.bucket.url import LocalPath, Place
 from cache_kd.config import Config
-from cache_kd.device import describe_environment, resolve_device
-from cache_kd.files import lasting_place
+from cache_kd.device import resolve_device
 from cache_kd.models.teacher import Teacher
 from cache_kd.outside import is_outside
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, open_renderer
 from cache_kd.selftest import check_replays
-from cache_kd.sources.open import is_tree, open_source, splits
+from cache_kd.sources.open import open_source, splits
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.sources.usual import settled_recipe
 from cache_kd.store.catalog import bytes_on_disk, place_for
@@ -165,43 +164,14 @@ def _parts(config: DumpConfig) -> dict[str, SourceSpec]:
 def _manifest(
     config: DumpConfig, sources: dict[str, Source], recipe: Recipe, teacher: Teacher, codec: Codec
 ) -> Manifest:
-    train = sources["train"]
     return new_manifest(
         samples={part: len(source) for part, source in sources.items()},
         fingerprints={part: source.fingerprint() for part, source in sources.items()},
         views=config.views,
-        classes=train.classes,
-        class_names=train.class_names,
-        channels=train.channels,
-        source_spec={
-            "data": config.data if config.root else lasting_place(config.data),
-            "root": lasting_place(config.root),
-        },
-        **_decoded(config, sources),
-        recipe=recipe.to_json(),
-        seed=config.seed,
-        teacher={
-            "name": teacher.name,
-            "fingerprint": teacher.fingerprint,
-            "checkpoint": lasting_place(str(config.checkpoint)),
-            "normalise": teacher.normalise.model_dump(mode="json"),
-            "precision": teacher.precision,
-        },
+        classes=sources["train"].classes,
         codec=codec.to_json(),
-        environment={**describe_environment(teacher.device), "batch_size": str(config.batch_size)},
+        **config.manifest_words(sources, recipe, teacher),
     )
-
-
-def _decoded(config: DumpConfig, sources: dict[str, Source]) -> dict[str, Any]:
-    """How files became pixels and which were left out; nothing where the source holds pixels."""
-    if not is_tree(SourceSpec(data=config.data, root=config.root)):
-        return {}
-    how = sources["train"].spec.decode
-    assert how is not None
-    return {
-        "decode": how.model_dump(mode="json"),
-        "skipped": {part: source.spec.skipped for part, source in sources.items() if source.spec.skipped},
-    }
 
 
 def _announcement(

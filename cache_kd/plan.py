@@ -12,8 +12,6 @@ from cache_kd.device import describe_environment, resolve_device
 from cache_kd.distill import Method, needs_of
 from cache_kd.distill.loss import refuse_mixed
 from cache_kd.errors import ConfigError, KdCacheError
-from cache_kd.files import lasting_place
-from cache_kd.models.teacher import Teacher
 from cache_kd.planning.candidates import chosen, label
 from cache_kd.planning.choice import Choice, Wish, choose
 from cache_kd.planning.command import dump_command
@@ -26,13 +24,13 @@ from cache_kd.planning.table import method_table, nats, share, size_table
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import open_renderer
 from cache_kd.selftest import check_replays
-from cache_kd.sources.open import is_tree, open_source, splits
+from cache_kd.sources.open import open_source, splits
 from cache_kd.sources.source import Source, SourceSpec
 from cache_kd.sources.usual import settled_recipe
 from cache_kd.store.codec import Codec
 from cache_kd.store.fidelity import TEMPERATURES
 from cache_kd.teacher_config import TeacherConfig
-from cache_kd.views import Recipe, make_recipe
+from cache_kd.views import make_recipe
 
 # the methods that no store of probabilities and no bare top-k can serve, and the one that everybody starts with
 METHODS = ("kd", "normkd", "la", "dtd", "rld", "atkd")
@@ -137,7 +135,7 @@ def plan(config: PlanConfig, progress: Progress | None = None) -> PlanResult:
             batch_size=config.batch_size,
             advance=advance,
         )
-    manifest_words = _manifest_words(config, sources, recipe, teacher)
+    manifest_words = config.manifest_words(sources, recipe, teacher)
     prices, refused = _prices(codecs, pilot, methods, sources, manifest_words, config, progress)
     choice = choose(prices, config.wish)
     best = next((price for price in prices if price.codec == choice.recommended), None)
@@ -169,34 +167,6 @@ def _open(spec: SourceSpec, progress: Progress) -> dict[str, Source]:
     """The training images, and the test images where there are any."""
     parts = [part for part in ("train", "test") if part == "train" or part in splits(spec)]
     return {part: open_source(spec.model_copy(update={"split": part}), progress) for part in parts}
-
-
-def _manifest_words(
-    config: PlanConfig, sources: Mapping[str, Source], recipe: Recipe, teacher: Teacher
-) -> dict[str, Any]:
-    """What the manifest of the dump would say beside its codec, for it takes room too."""
-    train = sources["train"]
-    decode = train.spec.decode if is_tree(train.spec) else None
-    return {
-        "class_names": train.class_names,
-        "channels": train.channels,
-        "source_spec": {
-            "data": config.data if config.root else lasting_place(config.data),
-            "root": lasting_place(config.root),
-        },
-        "decode": decode and decode.model_dump(mode="json"),
-        "skipped": {part: source.spec.skipped for part, source in sources.items() if source.spec.skipped},
-        "recipe": recipe.to_json(),
-        "seed": config.seed,
-        "teacher": {
-            "name": teacher.name,
-            "fingerprint": teacher.fingerprint,
-            "checkpoint": lasting_place(str(config.checkpoint)),
-            "normalise": teacher.normalise.model_dump(mode="json"),
-            "precision": teacher.precision,
-        },
-        "environment": {**describe_environment(teacher.device), "batch_size": str(config.batch_size)},
-    }
 
 
 def _methods(names: tuple[str, ...] | None, *, mixed: bool, classes: int) -> dict[str, Method]:
