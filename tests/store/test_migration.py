@@ -64,7 +64,7 @@ def test_a_store_of_version_2_is_found_in_a_catalog(old, describe):
 
 def test_a_store_of_version_2_merges_with_one_whose_rows_stand_otherwise(old, describe, write, assert_right, tmp_path):
     """The other teacher is the same formula, so its mean with itself is itself where every row meets its own."""
-    write(tmp_path / "new", describe(codec="float16", teacher={"name": "resnet14"}))
+    write(tmp_path / "new", describe(codec="float16", teacher={"name": "resnet14", "fingerprint": "1" * 16}))
     kinds = {Reader.open(path).manifest.parts["train"].row_order for path in (old, tmp_path / "new")}
     assert kinds == {"keyed", "by_sample"}
     merge(MergeConfig(members=(old, tmp_path / "new"), store=tmp_path / "merged", codec="float16"))
