@@ -1,6 +1,5 @@
 """`kdcache dump` itself, killed at fifty random moments, ends with the arrays of a dump that was not."""
 
-import os
 import random
 import signal
 import time
@@ -23,19 +22,22 @@ CONTEXT.set_forkserver_preload(["cache_kd.cli.main", "cache_kd.dump"])
 
 @pytest.mark.slow
 def test_a_command_killed_at_fifty_moments_ends_with_the_same_arrays(dump_config, tmp_path):
-    whole, killed = dump_config(tmp_path / "whole", views=VIEWS), dump_config(tmp_path / "killed", views=VIEWS)
+    whole = dump_config(tmp_path / "whole", views=VIEWS)
     dump(whole)
     draw = random.Random(0)
-    kills, shards = 0, []
+    kills, stores, shards = 0, [], []
     while kills < KILLS:
-        kills += _killed_after(draw.uniform(0, 0.5), killed)
-        shards.append(len(list(killed.store.glob("done/*.json"))))
-        assert len(shards) < 3 * KILLS
+        killed = dump_config(tmp_path / f"killed-{len(stores)}", views=VIEWS)
+        stores.append(killed)
+        while kills < KILLS and _killed_after(draw.uniform(0, 0.5), killed):
+            kills += 1
+            shards.append((len(stores), len(list(killed.store.glob("done/*.json")))))
     # some kills met a dump before its first shard, some between two of its shards, none undid a finished one
     assert shards == sorted(shards)
     assert len(set(shards)) > 5
-    dump(killed)
-    _assert_equal(Reader.open(whole.store), Reader.open(killed.store))
+    for killed in stores:
+        dump(killed)
+        _assert_equal(Reader.open(whole.store), Reader.open(killed.store))
 
 
 def _assert_equal(whole: Reader, killed: Reader) -> None:
@@ -51,14 +53,15 @@ def _assert_equal(whole: Reader, killed: Reader) -> None:
 
 
 def _killed_after(seconds: float, config) -> bool:
-    """Whether the command was still at work `seconds` after it began, and was killed then."""
+    """Whether the command was still at work `seconds` after it began, and was killed then; else it is done."""
     begun = CONTEXT.Event()
     child = CONTEXT.Process(target=_command, args=(begun, _words(config)))
     child.start()
     assert begun.wait(60)
     time.sleep(seconds)
-    os.kill(child.pid, signal.SIGKILL)
+    child.kill()
     child.join()
+    assert child.exitcode in (0, -signal.SIGKILL)
     return child.exitcode == -signal.SIGKILL
 
 
