@@ -88,9 +88,9 @@ def dump(config: DumpConfig, progress: Progress | None = None) -> DumpResult:
     codec = resolved_codec(make_codec(config.codec), teacher, rendering)
     manifest = _manifest(config, sources, recipe, teacher, codec)
     shared = shared_place(config.catalog, manifest) if isinstance(config.catalog, str) else None
-    if shared and shared.there and shared.serves(manifest):
-        progress.say(f"{shared.url} is complete ({shared.there.manifest.store_id}); the teacher does not run.")
-        return _result(config, recipe, shared.there.manifest, shared.url, shared.there.bytes, started)
+    if shared and (hit := shared.hit(manifest)):
+        progress.say(f"{shared.url} is complete ({hit.manifest.store_id}); the teacher does not run.")
+        return _result(config, recipe, hit.manifest, shared.url, hit.bytes, started)
     place = _place(config, manifest, shared, progress)
     renderer = open_renderer(
         sources, recipe, seed=config.seed, workers=config.workers, render=config.render, device=device

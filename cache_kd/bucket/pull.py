@@ -17,6 +17,7 @@ from cache_kd.files import write_whole
 from cache_kd.progress import Progress, Silent
 from cache_kd.store.disk import mending
 from cache_kd.store.folder import (
+    claimed,
     clear_temporaries,
     create,
     discard,
@@ -25,7 +26,6 @@ from cache_kd.store.folder import (
     is_store,
     is_whole,
     make_folders,
-    refuse_foreign,
 )
 from cache_kd.store.locks import writing
 from cache_kd.store.manifest import ROOT_FILE, root_file
@@ -90,11 +90,7 @@ def copy_here(
             "adds the others."
         )
     with mending(path):
-        if not is_store(path):
-            refuse_foreign(path)
-            path.mkdir(parents=True, exist_ok=True)
-        else:
-            fitting(path, manifest)
+        claimed(path, manifest)
     with _writing_in_turn(path, progress), mending(path, needed=remote.bytes):
         if is_store(path):
             stored = fitting(path, manifest)

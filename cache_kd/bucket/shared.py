@@ -26,9 +26,9 @@ class SharedPlace:
     there: RemoteStore | None
     path: Path
 
-    def serves(self, asked: Manifest) -> bool:
-        """Whether nothing is lacking."""
-        return self.there is not None and self.there.holds(asked)
+    def hit(self, asked: Manifest) -> RemoteStore | None:
+        """The store there, if it lacks nothing of what is asked."""
+        return self.there if self.there and self.there.holds(asked) else None
 
     def fetch(self, progress: Progress) -> Path:
         """`path`, with the views that the bucket has, so that a dump adds the others.

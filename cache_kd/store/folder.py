@@ -48,6 +48,21 @@ def fitting(path: Path, asked: Manifest) -> Manifest:
     return stored
 
 
+def claimed(path: Path, asked: Manifest) -> Manifest | None:
+    """The manifest at `path`, if it is of the same numbers as `asked`; None where there is none, and then a folder.
+
+    Raises:
+        StoreMismatch: see `fitting`.
+        StoreError: see `refuse_foreign`.
+    """
+    if is_store(path):
+        return fitting(path, asked)
+    refuse_foreign(path)
+    path.mkdir(parents=True, exist_ok=True)
+    sync_folder(path.parent)
+    return None
+
+
 def refuse_foreign(path: Path) -> None:
     """Refuse a path that holds anything which an abandoned creation of ours does not explain.
 

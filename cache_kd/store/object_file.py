@@ -13,7 +13,6 @@ from fastcrc.crc32 import iscsi as crc32c  # 48 GB/s in cache; google-crc32c, wh
 from numpy.typing import NDArray
 
 from cache_kd.store.arrays import StoredArray
-from cache_kd.store.mapped import Mapped, can_map, mapped
 
 CRC_BYTES = 4  # after every chunk, and after the index
 ENTRY_BYTES = 16  # of a chunk in the index: offset and length, both little-endian
@@ -95,13 +94,8 @@ def read_chunks(
             content = _scratch(state.st_size)
             _read(handle, [content.data], 0)
             return Seen(signature, _take_whole(content, form, wanted, filled, sha256()))
-        if can_map():
-            with mapped(handle, state.st_size) as in_cache:
-                for chunk, rows in wanted.items():
-                    _copy_chunk(in_cache, seen.offsets[chunk], form, rows)
-        else:
-            for chunk, rows in wanted.items():
-                _read_chunk(handle, seen.offsets[chunk], form, rows)
+        for chunk, rows in wanted.items():
+            _take_chunk(handle, seen.offsets[chunk], form, rows)
         return seen
 
 
@@ -151,21 +145,7 @@ def _offsets(content: NDArray[np.uint8], form: ObjectForm) -> tuple[int, ...]:
     return tuple(offsets)
 
 
-def _copy_chunk(in_cache: Mapped, offset: int, form: ObjectForm, rows: NDArray[Any]) -> None:
-    target = _bytes_of(rows)
-    count = form.chunk_bytes + CRC_BYTES
-    if offset + count > len(in_cache):
-        raise _cut_short(len(in_cache))
-    stored = np.frombuffer(in_cache.fetch(offset, count), dtype=np.uint8, count=count, offset=offset)
-    target[:] = stored[: len(target)]
-    # of what is given back, for the file may change at any moment
-    computed = crc32c(stored[len(target) : -CRC_BYTES].data, crc32c(target.data))
-    checksum = stored[-CRC_BYTES:].copy()
-    del stored  # else a traceback would keep the file from being unmapped
-    _compare(computed, checksum)
-
-
-def _read_chunk(handle: int, offset: int, form: ObjectForm, rows: NDArray[Any]) -> None:
+def _take_chunk(handle: int, offset: int, form: ObjectForm, rows: NDArray[Any]) -> None:
     target = _bytes_of(rows)
     rest = _scratch(form.chunk_bytes - len(target) + CRC_BYTES)
     _read(handle, [target.data, rest.data], offset)
@@ -177,16 +157,12 @@ def _read(handle: int, parts: list[memoryview], offset: int) -> None:
     while parts:
         count = os.preadv(handle, parts, offset)
         if count == 0 and any(map(len, parts)):
-            raise _cut_short(offset)
+            raise Unsound(f"ends at byte {offset}, before the rows that it held")
         offset += count
         while parts and count >= len(parts[0]):
             count -= len(parts.pop(0))
         if parts:
             parts[0] = parts[0][count:]
-
-
-def _cut_short(size: int) -> Unsound:
-    return Unsound(f"ends at byte {size}, before the rows that it held")
 
 
 def _compare(computed: int, stored: NDArray[np.uint8]) -> None:

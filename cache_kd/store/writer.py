@@ -27,6 +27,7 @@ from cache_kd.store.codec import Answers, Encoded, LastLayer, UnfitLogit, make_c
 from cache_kd.store.disk import mending
 from cache_kd.store.fidelity import measure_fidelity
 from cache_kd.store.folder import (
+    claimed,
     clear_temporaries,
     create,
     discard,
@@ -35,7 +36,6 @@ from cache_kd.store.folder import (
     is_store,
     is_whole,
     make_folders,
-    refuse_foreign,
     write_metadata,
 )
 from cache_kd.store.layout import Shard
@@ -115,14 +115,9 @@ class Writer:
             StoreError: `path` is something else than a store, or cannot be written to.
         """
         with mending(path), ExitStack() as lock:
-            if is_store(path):
-                stored = fitting(path, manifest)
-                if stored == stored.with_views_of(manifest) and is_whole(path, stored) and _is_labelled(stored):
-                    return cls(path, stored, [], lock.pop_all())
-            else:
-                refuse_foreign(path)
-                path.mkdir(parents=True, exist_ok=True)
-                sync_folder(path.parent)
+            stored = claimed(path, manifest)
+            if stored and stored == stored.with_views_of(manifest) and is_whole(path, stored) and _is_labelled(stored):
+                return cls(path, stored, [], lock.pop_all())
             lock.enter_context(writing(path))
             # another process may have begun or finished the store before the lock was ours
             if is_store(path):

@@ -11,19 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache_kd.store import object_file
 from cache_kd.store.arrays import METADATA_FILE, StoredArray
 from cache_kd.store.object_file import Seen, Unsound, form_of, read_chunks
 
 CHUNK, CHUNKS, WIDTH, ROWS = 4, 3, 2, 10  # a shard of three chunks, the last one short
-
-
-@pytest.fixture(scope="module", params=["where the kernel can map", "where it cannot"], autouse=True)
-def both_ways_to_read_again(request):
-    with pytest.MonkeyPatch.context() as patch:
-        if request.param == "where it cannot":
-            patch.setattr(object_file, "can_map", lambda: False)
-        yield
 
 
 def _array(*, rows, chunk, chunks, width, dtype, sharded=True):
