@@ -1,6 +1,6 @@
 """How fast stores are read: over a raw memmap copy of the same rows, zarr's own reading, and a file per image or batch.
 
-    python benchmarks/store.py [--json OUT] [--rounds 15] [--rows 131072]
+    python benchmarks/store.py [--json OUT] [--rounds 15] [--rows 524288]
 
 1,000 classes, files in the page cache, one thread for torch; all is timed in turns, and the ratios of each round are
 the result. Claims, as shares of the memmap's speed: whole view, batches of 512 at random >= 0.9; whole shards >= 0.8;
@@ -32,6 +32,7 @@ from cache_kd.store.checked import CheckedFiles
 from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, new_manifest
+from cache_kd.store.memory import page_aligned
 from cache_kd.store.reader import Reader
 from cache_kd.store.record import Record, StoredObject, pieces
 from cache_kd.store.witness import witness_rows, witness_views
@@ -67,11 +68,11 @@ print(json.dumps(dict(rows=count, seconds=seconds, megabytes=memory("VmHWM") - b
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=2**17)
+    parser.add_argument("--rows", type=int, default=2**19)
     parser.add_argument("--files", type=int, default=8192, help="images of the layouts with a file each")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, default=None)
-    parser.add_argument("--folder", type=Path, default=None, help="where there is room; about 3 GB")
+    parser.add_argument("--folder", type=Path, default=None, help="where there is room; about 6 GB")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     results: dict[str, Any] = {}
@@ -100,7 +101,10 @@ def _against_memmap(folder: Path, codec: str, rows: int, rounds: int) -> dict[st
         np.save(folder / f"{name}.npy", array)
         raw[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
     shards = layout.shards_of("train", 0)
-    buffers = [{name: np.empty_like(array[: layout.shard_rows]) for name, array in view.arrays.items()} for _ in "ab"]
+    buffers = [
+        {name: page_aligned((layout.shard_rows, array.shape[1]), array.dtype) for name, array in view.arrays.items()}
+        for _ in "ab"
+    ]
     order = EpochOrder(
         samples=rows, batch_size=BATCH, seed=0, epoch=0, chunk_rows=part.chunk_rows,
         rows=manifest.row_order("train"), window=WINDOW,
@@ -114,6 +118,12 @@ def _against_memmap(folder: Path, codec: str, rows: int, rounds: int) -> dict[st
             for shard in shards:
                 for name, array in raw.items():
                     np.copyto(buffers[0][name][: shard.rows], array[shard.start : shard.stop])
+
+        def files_unchecked() -> None:
+            for shard in shards:
+                for name, array in logit_arrays(manifest, "train").items():
+                    with (reader.path / array.file(0, shard.index, 0)).open("rb", buffering=0) as file:
+                        file.readinto(buffers[0][name].reshape(-1).view(np.uint8)[: _nbytes(raw[name], shard)].data)
 
         def own_shards(files: CheckedFiles) -> None:
             for shard in shards:
@@ -148,6 +158,7 @@ def _against_memmap(folder: Path, codec: str, rows: int, rounds: int) -> dict[st
 
         timed: dict[str, Callable[[], object]] = {
             "memmap, shards": memmap_shards,
+            "files, unchecked": files_unchecked,
             "shards": lambda: own_shards(seen),
             "shards, 2 threads": own_shards_in_two_threads,
             "shards, first time": lambda: own_shards(CheckedFiles(reader.path, manifest)),
@@ -161,6 +172,7 @@ def _against_memmap(folder: Path, codec: str, rows: int, rounds: int) -> dict[st
         timings = interleave(timed, rounds)
     compared = {
         "whole view, batches at random / memmap": ("gather", "memmap, gather"),
+        "the files of whole shards, nothing checked / memmap": ("files, unchecked", "memmap, shards"),
         "whole shards / memmap": ("shards", "memmap, shards"),
         "whole shards in two threads / memmap": ("shards, 2 threads", "memmap, shards"),
         "whole shards, first time / memmap": ("shards, first time", "memmap, shards"),
@@ -273,6 +285,10 @@ def _link(folder: Path, manifest: Manifest, model: Shard, files: tuple[str, ...]
         objects.append(StoredObject(path=file, size=len(content), sha256=hashlib.sha256(content).hexdigest()))
     entry = Record(store_id=manifest.store_id, rows=model.rows, objects=tuple(objects))
     write_whole(folder / record, entry.model_dump_json().encode())
+
+
+def _nbytes(array: np.ndarray[Any, Any], shard: Shard) -> int:
+    return shard.rows * array.strides[0]
 
 
 def _first(buffers: dict[str, Any], rows: int) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Pictures for whoever consumes them, rendered here or by worker processes, ahead of the consumer where it can be."""
 
 import multiprocessing
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +16,7 @@ from cache_kd.ahead import ahead
 from cache_kd.errors import ConfigError, KdCacheError, RunError
 from cache_kd.sources.arrays import ArraySource
 from cache_kd.sources.source import Source
+from cache_kd.threads import usable_cores
 from cache_kd.types import Digests, Samples, ViewTensor
 from cache_kd.views import Recipe, digests
 from cache_kd.views.recipe import CPU
@@ -176,7 +176,7 @@ def sensible_workers(source: Source, recipe: Recipe) -> int:
     process then costs more than rendering them (0.5 to 0.8 times the speed at 32x32).
     """
     costly = not isinstance(source, ArraySource) or recipe.takes_the_generators
-    return min(MOST_WORKERS, _cores()) if costly and len(source) >= WORTH_WORKERS else 0
+    return min(MOST_WORKERS, usable_cores()) if costly and len(source) >= WORTH_WORKERS else 0
 
 
 class _Pool:
@@ -257,7 +257,3 @@ def _any_number_of_workers() -> Iterator[None]:
 
 def _as_it_is(answer: object) -> object:
     return answer
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

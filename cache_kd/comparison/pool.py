@@ -17,6 +17,7 @@ from cache_kd.comparison.grid import Cell
 from cache_kd.disk import mending
 from cache_kd.errors import RunError
 from cache_kd.rundir import RunFolder
+from cache_kd.threads import usable_cores
 
 POLL = 0.2  # seconds between two looks at the processes
 TAIL = 8192  # bytes of metrics.jsonl that hold its last line
@@ -95,7 +96,7 @@ def _state(cell: Cell) -> Progressed:
 def _threads(jobs: int) -> int | None:
     if jobs == 1 or "OMP_NUM_THREADS" in os.environ:
         return None
-    return max(1, (os.cpu_count() or 1) // jobs)
+    return max(1, usable_cores() // jobs)
 
 
 def _start(slot: _Slot, state: Progressed, logs: Path) -> None:

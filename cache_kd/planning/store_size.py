@@ -5,18 +5,15 @@ from collections.abc import Mapping
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from cache_kd.config import Config
 from cache_kd.store.arrays import StoredArray, arrays_of, digest_array, logit_arrays, metadata_files
 from cache_kd.store.codec import Codec
 from cache_kd.store.fidelity import TEMPERATURES, Fidelity
 from cache_kd.store.manifest import Manifest, new_manifest, root_file
+from cache_kd.store.object_form import form_of
 from cache_kd.store.record import Record, StoredObject, pieces
 from cache_kd.store.witness import witness_rows, witness_views
 
-CHECKSUM = 4  # crc32c of a chunk, and of a shard's index
-INDEX_ENTRY = 16  # offset and length of a chunk in its shard
 WITNESS_HEADER = 128  # of a .npy file of four axes
 UNKNOWN = "0" * 32  # hashing all images would take long, and all hashes are as long
 
@@ -72,15 +69,11 @@ def store_size(
 
 
 def file_bytes(array: StoredArray) -> int:
-    """All files of one Zarr array: chunks are written whole and end in a checksum, shards end in an index."""
-    item = np.dtype(array.dtype).itemsize
+    """All files of one Zarr array; in the last shard only chunks that hold rows are written."""
+    form = form_of(array)
     objects = prod(_cuts(array.shape, array.object_shape))
-    if array.chunk_shape is None:
-        return objects * (prod(array.object_shape) * item + CHECKSUM)
-    chunks_in_shard = prod(_cuts(array.object_shape, array.chunk_shape))
-    chunks = prod(_cuts(array.shape, array.chunk_shape))
-    index = chunks_in_shard * INDEX_ENTRY + CHECKSUM
-    return chunks * (prod(array.chunk_shape) * item + CHECKSUM) + objects * index
+    chunks = prod(_cuts(array.shape, array.chunk_shape or array.object_shape))
+    return chunks * form.stride + objects * form.index_bytes
 
 
 def _bytes_of_words(manifest: Manifest) -> int:

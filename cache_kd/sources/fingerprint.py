@@ -2,20 +2,20 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
+from cache_kd.threads import usable_cores
 from cache_kd.types import LabelArray, Pixels, Samples
 
 # images per hash; part of the definition, as a fingerprint is the hash of these hashes
 BLOCK = 1024
 
 # hashing and reading release the GIL; one thread hashes 0.8 GB/s
-THREADS = min(8, os.cpu_count() or 1)
+THREADS = min(8, usable_cores())
 
 
 def fingerprint_of_images(images: Callable[[Samples], Pixels], shape: tuple[int, ...], labels: LabelArray) -> str:

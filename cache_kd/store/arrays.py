@@ -74,12 +74,9 @@ class StoredArray:
         """The file that holds the object at `index` of the grid, below the store."""
         return "/".join([self.path, "c", *map(str, index)])
 
-    def open(self, store: Path, *, write: bool = False) -> zarr.Array[Any]:
-        """The array itself, in the store at `store`."""
-        place = LocalStore(store, read_only=not write)
-        # a shard that happens to equal the fill value must still leave a file: the file is the proof of writing
-        with zarr.config.set({"array.write_empty_chunks": True}):
-            return zarr.open_array(place, path=self.path, mode="r+" if write else "r", zarr_format=3)
+    def open(self, store: Path) -> zarr.Array[Any]:
+        """The array itself, in the store at `store`, to be read."""
+        return zarr.open_array(LocalStore(store, read_only=True), path=self.path, mode="r", zarr_format=3)
 
 
 def logit_arrays(manifest: Manifest, part: str) -> dict[str, StoredArray]:

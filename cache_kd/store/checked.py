@@ -14,7 +14,8 @@ from cache_kd.errors import StoreDamaged, StoreIncomplete
 from cache_kd.store.arrays import StoredArray, logit_arrays
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
-from cache_kd.store.object_file import Seen, Unsound, form_of, read_chunks
+from cache_kd.store.object_form import form_of
+from cache_kd.store.object_reader import Seen, Unsound, read_chunks
 from cache_kd.store.record import Piece, find_fault, is_recorded, read_record, shard_piece
 
 

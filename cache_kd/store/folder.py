@@ -124,16 +124,16 @@ def make_folders(path: Path, folder: Path) -> None:
 
 
 def clear_temporaries(path: Path) -> None:
-    """Delete the mark of creation, and what a kill left of a file to be renamed: zarr's `.partial`, our `.tmp`."""
+    """Delete the mark of creation, and what a kill left of a file to be renamed."""
     (path / CREATING).unlink(missing_ok=True)
     for folder, _, names in os.walk(path):
         for name in names:
-            if name.endswith(".partial") or (name.startswith(".") and name.endswith(".tmp")):
+            if name.startswith(".") and name.endswith(".tmp"):
                 (Path(folder) / name).unlink()
 
 
 def discard(path: Path, suspects: Iterable[Piece]) -> None:
-    """Delete records first, then files; zarr would read a torn shard before overwriting it, and fail."""
+    """Delete records first, then files: a file of ours is only ever made anew."""
     for piece in suspects:
         (path / piece.record).unlink(missing_ok=True)
         for file in piece.files:

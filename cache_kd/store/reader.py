@@ -25,6 +25,7 @@ from cache_kd.store.codec import Codec, make_codec
 from cache_kd.store.damage import find_damage
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest, read_manifest
+from cache_kd.store.memory import page_aligned
 from cache_kd.store.parameters import equipped_codec
 from cache_kd.store.record import knob_piece, label_piece, pieces, shard_piece, unfinished, witness_piece
 from cache_kd.store.stored_view import StoredView
@@ -184,7 +185,7 @@ class Reader:
             StoreDamaged: a file is not what was written.
         """
         arrays = logit_arrays(self.manifest, shard.part)
-        encoded = {name: np.empty((shard.rows, array.shape[2]), dtype=array.dtype) for name, array in arrays.items()}
+        encoded = {name: page_aligned((shard.rows, array.shape[2]), array.dtype) for name, array in arrays.items()}
         self._files.read_shard(shard, encoded)
         return encoded, self._digests_of(shard)
 

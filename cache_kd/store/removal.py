@@ -147,11 +147,9 @@ def _present(path: Path) -> set[str]:
 
 
 def _temporary_of(file: str) -> str:
-    """The file that this one was to become: `0` of zarr's `0.3f2a.partial`, `zarr.json` of our `.zarr.json.tmp`."""
+    """The file that this one was to become: `zarr.json` of `.zarr.json.tmp`."""
     folder, _, name = file.rpartition("/")
-    if name.endswith(".partial"):
-        name = name.split(".")[0]
-    elif name.startswith(".") and name.endswith(".tmp"):
+    if name.startswith(".") and name.endswith(".tmp"):
         name = name[1:].removesuffix(".tmp")
     return f"{folder}/{name}" if folder else name
 

@@ -12,6 +12,7 @@ from cache_kd.store.arrays import logit_arrays
 from cache_kd.store.checked import CheckedFiles
 from cache_kd.store.codec import Codec
 from cache_kd.store.encoded import EncodedRows
+from cache_kd.store.memory import page_aligned
 from cache_kd.store.row_order import RowOrder
 from cache_kd.types import LogitArray, Samples
 
@@ -38,7 +39,7 @@ class StoredView:
         """
         manifest = files.manifest
         arrays = {
-            name: np.empty(array.shape[1:], dtype=array.dtype) for name, array in logit_arrays(manifest, part).items()
+            name: page_aligned(array.shape[1:], array.dtype) for name, array in logit_arrays(manifest, part).items()
         }
         with ThreadPoolExecutor(THREADS, thread_name_prefix="kdcache-read") as threads:
             for _ in threads.map(

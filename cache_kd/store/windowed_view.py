@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from cache_kd.store.arrays import logit_arrays
 from cache_kd.store.checked import CheckedFiles
+from cache_kd.store.memory import page_aligned
 from cache_kd.store.windows import Windows
+from cache_kd.threads import usable_cores
 from cache_kd.types import Samples
 
-# One thread reads while the other one waits for the disk or hashes a shard that was not read before.
-THREADS = 2
+# One thread reads while the other one waits for the disk or hashes a shard that was not read before. On two cores, of
+# which the training has one, the second thread makes an epoch of windows 1.07 (uint8) to 1.2 times as long (n = 11).
+THREADS = 2 if usable_cores() > 2 else 1
 
 Buffers = dict[str, NDArray[Any]]  # array of the codec -> [rows, width]
 
@@ -120,4 +123,4 @@ class WindowedView:
             spare = self._spare.pop()
             if all(len(buffer) >= rows for buffer in spare.values()):
                 return spare
-        return {name: np.empty((rows, array.shape[2]), dtype=array.dtype) for name, array in self._arrays.items()}
+        return {name: page_aligned((rows, array.shape[2]), array.dtype) for name, array in self._arrays.items()}

@@ -41,6 +41,7 @@ from cache_kd.store.folder import (
 from cache_kd.store.layout import Shard
 from cache_kd.store.locks import writing
 from cache_kd.store.manifest import ROOT_FILE, Manifest, read_manifest, root_file
+from cache_kd.store.object_writer import write_object
 from cache_kd.store.parameters import encode_parameters, equipped_codec
 from cache_kd.store.record import (
     FOLDER,
@@ -60,7 +61,7 @@ from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
 from cache_kd.store.witness import encode, witness_views
 from cache_kd.types import Digests, KnobRows, LabelArray, LogitArray, Logits
 
-_Write = tuple[StoredArray, tuple[Any, ...], NDArray[Any]]  # an array, a place in it, and what stands there
+_Write = tuple[StoredArray, str, NDArray[Any]]  # an array, one of its files, and the rows in it
 
 
 class EncodedShard(NamedTuple):
@@ -235,13 +236,15 @@ class Writer:
         shard = content.shard
         assert content.digests.shape == (shard.rows,)
         arrays = logit_arrays(self.manifest, shard.part)
-        rows = slice(shard.start, shard.stop)
-        writes: list[_Write] = [(array, (shard.view, rows), content.arrays[name]) for name, array in arrays.items()]
-        writes.append((digest_array(self.manifest, shard.part), (shard.view, rows), content.digests))
+        writes: list[_Write] = [
+            (array, array.file(shard.view, shard.index, 0), content.arrays[name]) for name, array in arrays.items()
+        ]
+        digests = digest_array(self.manifest, shard.part)
+        writes.append((digests, digests.file(shard.view, shard.index), content.digests))
         exact = exact_array(self.manifest)
         if exact and holds_exact(shard):
             assert content.exact is not None
-            writes.append((exact, (slice(None),), content.exact))
+            writes.append((exact, exact.file(0, 0), content.exact))
         self._write(shard_piece(self.manifest, shard), writes)
         self._note_fidelity()
 
@@ -274,7 +277,7 @@ class Writer:
         if piece.name in self._unfinished:
             rows = {"labels": labels, "samples": self.manifest.row_order(part).sample_of_row}
             arrays = arrays_of_samples(self.manifest, part)
-            self._write(piece, [(array, (slice(None),), rows[array.path.rpartition("/")[2]]) for array in arrays])
+            self._write(piece, [(array, array.file(0), rows[array.path.rpartition("/")[2]]) for array in arrays])
 
     def write_knobs(self, view: int, rows: KnobRows) -> None:
         """Write the recorded knobs of one train view, before anything is rendered; once recorded this does nothing.
@@ -290,7 +293,7 @@ class Writer:
         assert array is not None
         assert rows.shape == array.shape[1:]
         if piece.name in self._unfinished:
-            self._write(piece, [(array, (view, slice(None)), rows)])
+            self._write(piece, [(array, array.file(view, 0, 0), rows)])
 
     def pending_witnesses(self) -> list[int]:
         """The views whose witnesses are still to be written, in order."""
@@ -352,8 +355,9 @@ class Writer:
     def _write(self, piece: Piece, writes: list[_Write]) -> None:
         """Write the arrays of one piece."""
         with self._vouching_for(piece):
-            for array, place, rows in writes:
-                array.open(self.path, write=True)[place] = rows
+            for array, file, rows in writes:
+                (self.path / file).parent.mkdir(parents=True, exist_ok=True)
+                write_object(self.path / file, array, rows)
 
     @contextmanager
     def _vouching_for(self, piece: Piece) -> Iterator[None]:
@@ -379,7 +383,7 @@ def _is_labelled(manifest: Manifest) -> bool:
 
 
 def _sync_file(path: Path, file: str) -> None:
-    """Bring a file and every folder between it and the store to the disk; zarr does not."""
+    """Bring a file and every folder between it and the store to the disk."""
     with (path / file).open("rb") as handle:
         os.fsync(handle.fileno())
     for folder in Path(file).parents:

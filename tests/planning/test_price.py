@@ -36,7 +36,7 @@ def test_the_exact_codec_loses_nothing_and_a_coarse_one_something(pilot):
     half = price(make_codec("float16"), pilot, methods, **PLAN)
     assert all(0.9999 < cosine < 1 for cosine in half.cosines.values())
     coarse = price(make_codec({"name": "packed", "bits": 4, "exact": 1}), pilot, methods, **PLAN)
-    assert coarse.size.total < exact.size.total
+    assert coarse.size.per_view < exact.size.per_view
     assert coarse.fidelity.kl[1] > 0
     assert coarse.worst_cosine == min(coarse.cosines.values()) < 1
     assert coarse.fidelity.rows == len(pilot.measuring.logits)

@@ -41,7 +41,7 @@ def test_files_of_others_stay_where_they_are(store, tmp_path):
     shutil.rmtree(store / "view_digest")
     (store / "view_digest").symlink_to(elsewhere)
     (store / "logits" / "notes.txt").write_text("mine")
-    (store / "logits" / "dense" / "c" / "0" / "0" / "0.3f2a.partial").write_bytes(b"what a kill left")
+    (store / "logits" / "dense" / ".zarr.json.tmp").write_bytes(b"what a kill left")
     removed = remove(store)
     assert removed.foreign == ("logits/notes.txt", "view_digest")
     left = sorted(file.relative_to(store).as_posix() for file in store.rglob("*") if not file.is_dir())

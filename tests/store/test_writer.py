@@ -175,7 +175,7 @@ def test_resuming_redoes_what_is_not_as_recorded(store, describe, write, files_o
 def test_resuming_clears_what_a_kill_left_behind(describe, write, files_of, tmp_path):
     path = tmp_path / "store"
     write(path, describe(), at_most=2)
-    (path / "logits/dense/c/0/0/0.3f2a.partial").write_bytes(b"torn")
+    (path / "logits/dense/.zarr.json.tmp").write_bytes(b"torn")
     (path / "done/.train.0.3.json.tmp").write_bytes(b"torn")
     write(path, describe())
     write(tmp_path / "whole", describe())
