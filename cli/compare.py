@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cache_kd.cli.options import PLACE, config_options, json_option, on_this_machine, overrides, require
+from cache_kd.cli.options import LOCAL, PLACE, config_options, json_option, on_this_machine, overrides, require
 
 if TYPE_CHECKING:
     from cache_kd.compare import Comparison
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     "--device", "run__device", metavar="auto|cpu|cuda|mps", default=None, help="Where the runs are.  [default: auto]"
 )
 @click.option("--preset", default=None, help="A recipe of the literature: cifar100, imagenet, quick (kdcache presets).")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Folder of the runs and of the report.")
+@click.option("--out", type=LOCAL, default=None, help="Folder of the runs and of the report.")
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=None, help="Runs at a time.  [default: one for each GPU, else 1]"
 )

@@ -4,13 +4,11 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import device_option, json_option
+from cache_kd.cli.options import LOCAL, device_option, json_option
 
 
 @click.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("kdcache-demo"), show_default=True, help="Folder to write."
-)
+@click.option("--out", type=LOCAL, default=Path("kdcache-demo"), show_default=True, help="Folder to write.")
 @device_option
 @json_option
 def demo(out: Path, device: str | None, as_json: bool) -> None:

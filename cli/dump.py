@@ -6,6 +6,7 @@ import click
 
 from cache_kd.cli.options import (
     PLACE,
+    batch_size_option,
     checkpoint_option,
     config_options,
     data_option,
@@ -18,6 +19,8 @@ from cache_kd.cli.options import (
     render_option,
     require,
     root_option,
+    seed_option,
+    views_option,
     workers_option,
 )
 
@@ -39,7 +42,7 @@ from cache_kd.cli.options import (
     help="cifar, rrc+randaugment, cifar+mixup, package.module:function, ... (kdcache recipes)."
     "  [default: the usual one of the data]",
 )
-@click.option("--views", type=click.IntRange(min=1), default=None, help="Augmented views per image.  [default: 4]")
+@views_option
 @click.option("--store", type=PLACE, default=None, help="Folder to write; an unfinished dump there goes on.")
 @click.option(
     "--catalog",
@@ -48,7 +51,7 @@ from cache_kd.cli.options import (
     help="Instead of --store: folder or bucket of stores. One that holds this dump is used, else ROOT/TEACHER-ID is "
     "written.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
+@seed_option
 @click.option(
     "--codec",
     default=None,
@@ -56,7 +59,7 @@ from cache_kd.cli.options import (
     "kdcache plan measures them, docs/stores.md describes them."
     "  [default: float16]",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Images per forward pass.  [default: 256]")
+@batch_size_option
 @click.option(
     "--wait/--no-wait",
     default=None,

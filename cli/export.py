@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import PLACE, json_option, on_this_machine
+from cache_kd.cli.options import LOCAL, PLACE, json_option, on_this_machine
 
 
 @click.command()
 @click.argument("path", type=PLACE)
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=LOCAL)
 @click.option(
     "--compression",
     type=click.Choice(["gzip", "lzf", "none"]),

@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from cache_kd.cli.options import json_option, overrides, trust_option
+from cache_kd.cli.options import LOCAL, json_option, overrides, trust_option
 
 
 @click.command("export-student")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The weights: a .safetensors file.")
-@click.option("--onnx", type=click.Path(path_type=Path), help="The model too: an .onnx file; needs cache_kd[onnx].")
+@click.argument("run", type=LOCAL)
+@click.option("--out", type=LOCAL, required=True, help="The weights: a .safetensors file.")
+@click.option("--onnx", type=LOCAL, help="The model too: an .onnx file; needs cache_kd[onnx].")
 @click.option(
     "--onnx-input",
     type=click.Choice(["pixels", "normalised"]),

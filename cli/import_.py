@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cache_kd.cli.options import (
+    LOCAL,
     data_option,
     decode_options,
     json_option,
@@ -27,8 +28,8 @@ WHY_UNFIT = {
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--store", type=click.Path(path_type=Path), required=True, help="Folder of the store to write.")
+@click.argument("file", type=LOCAL)
+@click.option("--store", type=LOCAL, required=True, help="Folder of the store to write.")
 @click.option(
     "--from",
     "kind",

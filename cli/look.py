@@ -4,14 +4,12 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import PLACE, data_option, json_option, on_this_machine, root_option, trust_option
+from cache_kd.cli.options import LOCAL, PLACE, data_option, json_option, on_this_machine, root_option, trust_option
 
 
 @click.command()
 @click.argument("path", type=PLACE)
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("look.html"), show_default=True, help="The page to write."
-)
+@click.option("--out", type=LOCAL, default=Path("look.html"), show_default=True, help="The page to write.")
 @click.option("--samples", type=click.IntRange(min=1), default=2, show_default=True, help="Of each kind.")
 @click.option("--methods", metavar="NAME,NAME", default=None, help="Which methods; left out: all of them.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which samples are drawn.")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import PLACE, json_option, normalise_option, on_this_machine, overrides
+from cache_kd.cli.options import LOCAL, PLACE, json_option, normalise_option, on_this_machine, overrides
 
 
 @click.command()
 @click.argument("members", metavar="A B [C ...]", nargs=-1, required=True, type=PLACE)
-@click.option("--store", type=click.Path(path_type=Path), required=True, help="Folder of the ensemble's store.")
+@click.option("--store", type=LOCAL, required=True, help="Folder of the ensemble's store.")
 @click.option("--weights", default=None, help="Of the members, in their order: 0.7,0.3.  [default: all alike]")
 @click.option(
     "--average",

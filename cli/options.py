@@ -43,6 +43,33 @@ class UrlType(PlaceType):
 
 URL = UrlType()
 
+
+class LocalType(click.Path):
+    """A file or folder of this machine."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A `Path`; of a URL it would be a folder called `s3:`."""
+        from cache_kd.bucket.url import is_url
+
+        if is_url(value):
+            self.fail(
+                f"{value} is a bucket's, and this takes a path of this machine. `kdcache push` uploads a store, "
+                "`kdcache pull` fetches one, and --catalog of kdcache dump uploads what it writes.",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
+LOCAL = LocalType(path_type=Path)
+
+views_option = click.option(
+    "--views", type=click.IntRange(min=1), default=None, help="Augmented views per image.  [default: 4]"
+)
+seed_option = click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
+batch_size_option = click.option(
+    "--batch-size", type=click.IntRange(min=1), default=None, help="Images per forward pass.  [default: 256]"
+)
 device_option = click.option(
     "--device", metavar="auto|cpu|cuda|mps", default=None, help="Where models run; auto takes a GPU if there is one."
 )
@@ -58,7 +85,7 @@ data_option = click.option(
 root_option = click.option("--root", default=None, help="Folder that holds data with a name; nothing is downloaded.")
 checkpoint_option = click.option(
     "--checkpoint",
-    type=click.Path(path_type=Path),
+    type=LOCAL,
     default=None,
     help="Weights: .safetensors, a torch file of tensors, or what torchvision:NAME or timm:NAME publishes: default, "
     "IMAGENET1K_V2, ... (kdcache models NAME).",
@@ -130,7 +157,7 @@ def config_options(command: Command) -> Command:
     return click.option(
         "--config",
         "config_file",
-        type=click.Path(path_type=Path),
+        type=LOCAL,
         default=None,
         help="TOML file with any of the knobs.",
     )(command)

@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from cache_kd.cli.options import (
+    LOCAL,
+    batch_size_option,
     checkpoint_option,
     config_options,
     data_option,
@@ -18,6 +20,8 @@ from cache_kd.cli.options import (
     render_option,
     require,
     root_option,
+    seed_option,
+    views_option,
     workers_option,
 )
 
@@ -47,8 +51,8 @@ class Bytes(click.ParamType):
 @checkpoint_option
 @normalise_option
 @click.option("--recipe", default=None, help="As for kdcache dump.")
-@click.option("--views", type=click.IntRange(min=1), default=None, help="Augmented views per image.  [default: 4]")
-@click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views.  [default: 0]")
+@views_option
+@seed_option
 @click.option("--budget-bytes", type=Bytes(), default=None, help="For the whole store, such as 5GB: take the truest.")
 @click.option("--max-kl", type=float, default=None, help="Nats at --at-tau, such as 1e-4: take the smallest.")
 @click.option("--at-tau", type=click.IntRange(min=1), default=None, help="Temperature of the KL.  [default: 4]")
@@ -61,8 +65,8 @@ class Bytes(click.ParamType):
 @click.option("--students", type=click.IntRange(min=1), default=None, help="To be trained.  [default: 10]")
 @click.option("--epochs", type=click.IntRange(min=1), default=None, help="Of each student.  [default: 240]")
 @click.option("--pilot", type=click.IntRange(min=2), default=None, help="Views to ask about now.  [default: 4096]")
-@click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Images per forward pass.  [default: 256]")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="Picture: a .png, .svg or .html file.")
+@batch_size_option
+@click.option("--out", type=LOCAL, default=None, help="Picture: a .png, .svg or .html file.")
 @workers_option
 @render_option
 @device_option

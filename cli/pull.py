@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import URL, json_option
+from cache_kd.cli.options import LOCAL, URL, json_option
 
 
 @click.command()
 @click.argument("url", type=URL)
-@click.argument("path", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="STORE", type=LOCAL)
 @json_option
 def pull(url: str, path: Path, as_json: bool) -> None:
     """Copy the store at URL (s3://, gs://, az:// or file:///) to the folder STORE, or bring that copy up to date.

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from cache_kd.cli.options import URL, json_option
+from cache_kd.cli.options import LOCAL, URL, json_option
 
 
 @click.command()
-@click.argument("path", metavar="STORE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="STORE", type=LOCAL)
 @click.argument("url", type=URL)
 @json_option
 def push(path: Path, url: str, as_json: bool) -> None:

@@ -1,11 +1,10 @@
 """`kdcache recipes`: the views there are, one of them in full, and a picture of them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cache_kd.cli.options import data_option, decode_options, json_option, overrides, root_option
+from cache_kd.cli.options import LOCAL, data_option, decode_options, json_option, overrides, root_option
 
 if TYPE_CHECKING:
     from cache_kd.recipe_description import Description, Explanation
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--views", type=click.IntRange(min=1), default=None, help="On the sheet, of each sample.  [default: 8]")
 @click.option("--samples", type=click.IntRange(min=1), default=None, help="On the sheet.  [default: 6]")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Of the views, as for a dump.  [default: 0]")
-@click.option("--out", type=click.Path(path_type=Path), default=None, help="The sheet to write, a PNG.")
+@click.option("--out", type=LOCAL, default=None, help="The sheet to write, a PNG.")
 @json_option
 def recipes(words: str | None, as_json: bool, **options: Any) -> None:
     """List recipes and steps, show some in full, or draw a sheet of real views.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cache_kd.cli.options import (
+    LOCAL,
     checkpoint_option,
     data_option,
     device_option,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=LOCAL)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--remove-foreign", is_flag=True, help="Delete files in the store that are not of the store.")
 @data_option

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cache_kd.cli.options import (
+    LOCAL,
     PLACE,
     checkpoint_option,
     config_options,
@@ -59,9 +60,7 @@ from cache_kd.cli.options import (
 @click.option(
     "--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=None, help="Of the labels.  [default: 0]"
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=None, help="Run folder.  [default: runs/STUDENT-METHOD-sSEED]"
-)
+@click.option("--out", type=LOCAL, default=None, help="Run folder.  [default: runs/STUDENT-METHOD-sSEED]")
 @click.option("--epochs", type=click.IntRange(min=1), default=None, help="[default: 10]")
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="[default: 128]")
 @click.option("--lr", "optimiser__lr", type=click.FloatRange(min=0, min_open=True), default=None, help="[default: 0.1]")
@@ -93,7 +92,7 @@ from cache_kd.cli.options import (
     default=None,
     help="Rows whose pixels are compared with the store's digests; off skips the witnesses too.  [default: sample]",
 )
-@click.option("--resume", type=click.Path(path_type=Path), default=None, help="Go on with the run in this folder.")
+@click.option("--resume", type=LOCAL, default=None, help="Go on with the run in this folder.")
 @workers_option
 @render_option
 @device_option

@@ -23,6 +23,27 @@ def test_help_and_import_do_not_load_torch():
     assert out.split() == ["False", "False"]
 
 
+URL = "s3://team/stores/resnet20"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("import", "resnet20.h5", "--store", URL),
+        ("merge", "a", "b", "--store", URL),
+        ("export", "stores/resnet20", URL),
+        ("repair", URL),
+        ("train", "--store", "stores/resnet20", "--student", "resnet8", "--out", URL),
+    ],
+)
+def test_a_url_is_never_taken_for_a_folder(kdcache, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = kdcache(*arguments)
+    assert code == 2
+    assert f"{URL} is a bucket's, and this takes a path of this machine" in err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_methods_lists_every_method_with_what_it_needs(kdcache):
     from cache_kd.description import describe
     from cache_kd.methods import names
