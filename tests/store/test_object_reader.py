@@ -91,6 +91,29 @@ def test_every_file_reads_as_zarr_reads_it_the_first_time_and_again(
             assert still is seen
 
 
+@settings(max_examples=60)
+@given(
+    chunks=st.lists(st.integers(0, 11), min_size=1, max_size=12, unique=True), taken=st.integers(1, 5),
+    width=st.integers(1, 40), by_zarr=st.booleans(), joined_chunks=st.integers(1, 12), joined_bytes=st.integers(1, 999),
+)  # fmt: skip
+def test_any_chunks_and_any_first_rows_of_them_are_read_in_any_runs(
+    chunks, taken, width, by_zarr, joined_chunks, joined_bytes
+):
+    array = _array(rows=58, chunk=5, chunks=12, width=width, dtype="uint16")  # the last of them has three rows
+    values = _values(58, width, "uint16")
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cache_kd.store.object_reader.JOINED_CHUNKS", joined_chunks)
+        patch.setattr("cache_kd.store.object_reader.JOINED_BYTES", joined_bytes)
+        _written(Path(name), array, values, by_zarr=by_zarr)
+        file = Path(name) / array.file(0, 0, 0)
+        _, seen = _read(file, array, 58)
+        cuts = {chunk: slice(5 * chunk, min(5 * chunk + taken, 58)) for chunk in chunks}
+        into = {chunk: np.full_like(values[cut], 9) for chunk, cut in cuts.items()}
+        read_chunks(file, form_of(array), into, filled=values.nbytes, sha256=lambda: "not asked for", seen=seen)
+        for chunk, cut in cuts.items():
+            assert np.array_equal(into[chunk], values[cut])
+
+
 @pytest.fixture(params=["float32", "uint8"])
 def array(request):
     return _array(rows=ROWS, chunk=CHUNK, chunks=CHUNKS, width=WIDTH, dtype=request.param)
