@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from cache_kd.cli.options import (
+    LOCAL,
     PLACE,
     batch_size_option,
     checkpoint_option,
@@ -43,7 +44,9 @@ from cache_kd.cli.options import (
     "  [default: the usual one of the data]",
 )
 @views_option
-@click.option("--store", type=PLACE, default=None, help="Folder to write; an unfinished dump there goes on.")
+@click.option(
+    "--store", type=LOCAL, default=None, help="Folder to write; an unfinished dump there goes on. A bucket: --catalog."
+)
 @click.option(
     "--catalog",
     type=PLACE,

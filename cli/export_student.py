@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cache_kd.cli.options import LOCAL, json_option, overrides, trust_option
+from cache_kd.cli.options import LOCAL, json_option, overrides
 
 
 @click.command("export-student")
@@ -29,7 +29,12 @@ from cache_kd.cli.options import LOCAL, json_option, overrides, trust_option
     "--size", type=click.IntRange(min=1), help="Height and width for ONNX.  [default: of the training's views]"
 )
 @click.option("--force", is_flag=True, help="Replace files that are there.")
-@trust_option
+@click.option(
+    "--trust",
+    multiple=True,
+    metavar="PACKAGE.MODULE:FUNCTION",
+    help="Import this function, which the run names as its model.",
+)
 @json_option
 def export_student(run: Path, out: Path, trust: tuple[str, ...], force: bool, as_json: bool, **options: Any) -> None:
     """Write the student of the finished run RUN to files that need no store and say where they come from.

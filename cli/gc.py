@@ -42,7 +42,7 @@ def gc(root: Path | str, older_than: float, yes: bool, dry_run: bool, as_json: b
     """Delete the dumps below ROOT that began, never finished and rest.
 
     Finished stores and dumps that are at work are left alone; stores that are damaged beyond reading are named, and
-    left to you. A store that was finished and then grew counts as unfinished until its new views are all there.
+    left to you. A finished store that is growing, or whose growth was interrupted, is kept.
 
     Of a bucket these are the uploads that were not finished; what a store there has in use stays.
 

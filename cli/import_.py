@@ -73,7 +73,7 @@ def import_(file: Path, store: Path, kind: str | None, as_json: bool, **options:
       kdcache import logits.npy --from npy --data cifar100.h5 --teacher resnet20 --normalise cifar100 \\
         --store stores/mine
       kdcache import FKD_soft_labels/imagenet --from fkd --temperature 1 --views 4 --data /data/imagenet \\
-        --teacher timm:tf_efficientnet_l2_ns_475 --normalise imagenet --store stores/fkd
+        --teacher timm:tf_efficientnet_l2.ns_jft_in1k_475 --normalise imagenet --store stores/fkd
     """
     given = {name: value for name, value in options.items() if value is not None}
     if kind is None and given:

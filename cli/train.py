@@ -127,6 +127,8 @@ def train(
 ) -> None:
     """Train a student from a store, or any model on --data.
 
+    Beside --store, --data says where its images are now, if they moved since the dump.
+
     Several GPUs or nodes: torchrun --nproc-per-node 4 -m cache_kd.cli train ..., see docs/training.md.
 
     \b

@@ -4,7 +4,7 @@
 
 Stop it at any moment, or give it --minutes: the same command goes on where it was, and what is finished costs nothing.
 `cifar100.h5` is any HDF5 file with groups `train` and `test`, each `images` uint8 [N, 32, 32, 3] and `labels` [N];
-`--data CIFAR100` takes torchvision's copy. Then `python experiments/results_page.py results` fills the page's tables.
+Then `python experiments/results_page.py results` fills the page's tables.
 """
 
 import argparse
@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 METHODS = "ce,kd,normkd,la,dtd,rld,atkd,lskd,dkd,dkd+normkd,rld+lskd,kd+la+dtd"
-PARTS = ("teacher", "same", "methods", "views")
+LONGER_METHODS = "kd,la,dtd,kd+la+dtd"
+PARTS = ("teacher", "same", "methods", "views", "longer")
 # On a GPU, with the weights that the literature's benchmark publishes for the teacher: one student of the teacher's
 # family and one of another.
 PUBLISHED_TEACHER = "resnet32x4"
-PUBLISHED_STUDENTS = ("resnet8x4", "shufflenet_v2")
+PUBLISHED_STUDENTS = ("resnet8x4", "ShuffleV2")
 PUBLISHED_METHODS = "ce,kd,normkd,dtd,la,rld,atkd,lskd,dkd"
 SETTLE = 120  # seconds that an interrupted command has to save its state
 
@@ -30,7 +31,7 @@ SETTLE = 120  # seconds that an interrupted command has to save its state
 def main() -> int:
     """Run what is not finished; 1 where something is left."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="CIFAR100", help="as kdcache takes it")
+    parser.add_argument("--data", default="cifar100.h5", help="HDF5 file")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--jobs", default="2", help="students that train at the same time")
     parser.add_argument("--minutes", type=float, default=None, help="stop after so many")
@@ -52,8 +53,8 @@ def main() -> int:
 def commands(data: str, out: Path, jobs: str, published: str) -> Iterator[tuple[str, list[str]]]:
     """What `kdcache` is asked for, in order, each with its part; what is finished costs nothing to ask for again.
 
-    The students of all parts but `same` train in bfloat16, which halves their time on this kind of processor; of
-    `same` every number is float32.
+    The students of all parts but `same` and `published` train in bfloat16, which halves their time on a processor that
+    has it; of these two every number is float32.
     """
     teacher, store, exact = out / "teacher", out / "store", out / "store-float32"
     narrow = ["compare", "--student", "resnet8x0.5", "--jobs", jobs, "--seeds", "3"]
@@ -87,6 +88,12 @@ def commands(data: str, out: Path, jobs: str, published: str) -> Iterator[tuple[
         "views",
         [*narrow, "--store", str(store), *recipe, "--epochs", "16", "--methods", "kd", "--vary", "views=1,4,16",
          "--out", str(out / "views")],
+    )  # fmt: skip
+
+    yield (
+        "longer",
+        [*narrow, "--store", str(store), *recipe, "--epochs", "16", "--set", "views=16", "--methods", LONGER_METHODS,
+         "--out", str(out / "longer")],
     )  # fmt: skip
 
     yield "published", dump(PUBLISHED_TEACHER, published, 240, out / "store-published", "--normalise", "cifar100")

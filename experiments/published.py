@@ -28,8 +28,8 @@ PUBLISHED = {
     ("resnet8x4", "lskd"): Published(accuracy=76.62, source=SAME_FAMILY),
     ("resnet8x4", "la"): Published(accuracy=73.46, source=REFINED),
     ("resnet8x4", "rld"): Published(accuracy=76.64, source=REFINED),
-    ("shufflenet_v2", "ce"): Published(accuracy=71.82, source=OTHER_FAMILY),
-    ("shufflenet_v2", "kd"): Published(accuracy=74.45, source=OTHER_FAMILY),
-    ("shufflenet_v2", "dkd"): Published(accuracy=77.07, source=OTHER_FAMILY),
-    ("shufflenet_v2", "lskd"): Published(accuracy=75.56, source=OTHER_FAMILY),
+    ("ShuffleV2", "ce"): Published(accuracy=71.82, source=OTHER_FAMILY),
+    ("ShuffleV2", "kd"): Published(accuracy=74.45, source=OTHER_FAMILY),
+    ("ShuffleV2", "dkd"): Published(accuracy=77.07, source=OTHER_FAMILY),
+    ("ShuffleV2", "lskd"): Published(accuracy=75.56, source=OTHER_FAMILY),
 }

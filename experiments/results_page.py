@@ -83,6 +83,7 @@ def _tables(results: Path, comparisons: Mapping[str, Comparison]) -> dict[str, s
         "same loss": results_tables.same_loss(_compared(comparisons)),
         "methods": results_tables.methods(comparisons["methods"]),
         "views": results_tables.views(comparisons["views"]),
+        "longer": results_tables.methods(comparisons["longer"]),
         "published commands": results_tables.commands(["published"]),
         "published": results_tables.published(comparisons["published"]),
     }
