@@ -15,6 +15,7 @@ from cache_kd.errors import KdCacheError, StoreDamaged, StoreError, StoreIncompl
 from cache_kd.exchange.export import export_store
 from cache_kd.exchange.import_store import import_store
 from cache_kd.store.codec import codec_names
+from cache_kd.store.manifest import seal, unseal
 from cache_kd.store.reader import Reader
 from cache_kd.verify import verify
 
@@ -291,6 +292,16 @@ def test_a_small_file_that_claims_many_bytes_is_refused_before_memory_is_asked_f
         file.create_dataset("witness/0", (32, 2**20, 2**20, 3), np.uint8, chunks=(1, 64, 64, 3), compression="gzip")
     with pytest.raises(StoreDamaged, match="'witness/0' claims 105,553,116,266,496 bytes and holds 0"):
         import_store(own_file, tmp_path / "store")
+
+
+def test_a_file_whose_parts_lead_out_of_the_store_writes_nothing(own_file, tmp_path):
+    with h5py.File(own_file, "a") as file:
+        manifest = unseal(json.loads(file["manifest"][()]), own_file)
+        parts = {"train": manifest.parts["train"], "../../evil": manifest.parts["test"]}
+        rewrite(file, "manifest", reworded(file, **seal(manifest.model_copy(update={"parts": parts}))))
+    with pytest.raises(StoreDamaged, match=r"a part is called '\.\./\.\./evil'"):
+        import_store(own_file, tmp_path / "deep" / "below" / "store")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["own.h5"]
 
 
 def test_no_damage_to_the_file_gives_another_store(exported, stores, tmp_path):

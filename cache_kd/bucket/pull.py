@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from cache_kd.bucket.parallel import in_parallel
 from cache_kd.bucket.remote import RemoteStore, open_remote
-from cache_kd.bucket.transfer import Transfer, amount, refuse_stray_names
+from cache_kd.bucket.transfer import Transfer, amount
 from cache_kd.errors import StoreBusy, StoreDamaged, StoreIncomplete, StoreMismatch
 from cache_kd.files import write_whole
 from cache_kd.progress import Progress, Silent
@@ -83,7 +83,6 @@ def copy_here(
         StoreError: see `pull`.
     """
     url, manifest = remote.bucket.url, remote.manifest
-    refuse_stray_names(manifest, url)
     if remote.complete < 1:
         raise StoreIncomplete(
             f"{url} has {100 * remote.complete:.1f} % of its files; an upload of it from a whole copy (kdcache push) "

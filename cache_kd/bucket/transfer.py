@@ -1,11 +1,6 @@
-"""What went over the wire between a folder of this machine and a bucket, and which names may come from there."""
-
-from pathlib import PurePosixPath
+"""What went over the wire between a folder of this machine and a bucket."""
 
 from cache_kd.config import Config
-from cache_kd.errors import StoreError
-from cache_kd.store.manifest import Manifest
-from cache_kd.store.record import pieces
 
 
 class Transfer(Config):
@@ -17,22 +12,6 @@ class Transfer(Config):
     views: int
     files: int  # that were copied now; none: everything was there
     bytes: int  # of these
-
-
-def refuse_stray_names(manifest: Manifest, url: str) -> None:
-    """Refuse a manifest whose names would lead out of the folder that its store is copied to.
-
-    Raises:
-        StoreError: one would; no file has been written.
-    """
-    for piece in pieces(manifest):
-        for name in (piece.record, *piece.files):
-            place = PurePosixPath(name)
-            if place.is_absolute() or ".." in place.parts or "\\" in name or "\0" in name:
-                raise StoreError(
-                    f"{url}: its manifest names the file {name!r}, which would lead out of the store's folder. "
-                    "Nothing was copied. No release of cache_kd writes such a store: do not use it."
-                )
 
 
 def amount(files: int, size: int) -> str:

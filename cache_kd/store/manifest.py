@@ -3,12 +3,13 @@
 import datetime
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cache_kd.config import Config, build, canonical_json
 from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomplete
@@ -26,6 +27,10 @@ ATTRIBUTE = "cache_kd"  # the key of the root group's attributes that holds the 
 ROOT_FILE = "zarr.json"  # of the root group; its presence with a manifest is what makes a folder a store
 CREATING = "creating.json"  # stands in the folder from before the first array until after the manifest
 LOCK = "writing.lock"  # held while a dump writes; the file may stay, only the lock on it counts
+
+# A part but `train` stands in a folder of its name, beside these: no name leads out of the store or into another array.
+PART_NAME = re.compile("[A-Za-z0-9_-]+")
+NO_PART_NAMES = ("logits", "view_digest", "labels", "samples", "exact", "knobs", "witness", "done")
 
 # proven: the store's own dump showed its teacher the pixels that the digests are of; unproven: the logits were made
 # elsewhere, and the digests are of what the recipe rendered when they were imported
@@ -125,6 +130,17 @@ class Manifest(Config):
     fidelity: Fidelity | None = None  # of the codec on those rows, measured when they were written
     environment: dict[str, str]  # device and library versions of the dump; informative
     created: str  # when, in UTC, ISO 8601; informative
+
+    @field_validator("parts")
+    @classmethod
+    def _refuse_names_that_are_no_folders(cls, parts: dict[str, Part]) -> dict[str, Part]:
+        for name in parts:
+            if not PART_NAME.fullmatch(name) or name in NO_PART_NAMES:
+                raise ValueError(
+                    f"a part is called {name!r}; expected letters, digits, - and _, and none of "
+                    f"{', '.join(NO_PART_NAMES)}. No release of cache_kd writes such a store: do not use it"
+                )
+        return parts
 
     @property
     def classes(self) -> int:

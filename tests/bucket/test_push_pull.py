@@ -219,15 +219,14 @@ def test_a_copy_that_is_ahead_of_the_bucket_is_not_trained_from(own_store, dump_
     assert local_store(f"{bucket}/a") == copy
 
 
-@pytest.mark.parametrize("part", ["../../evil", "/etc/evil", "a/../../evil", "a\\evil"])
-def test_a_manifest_whose_names_lead_out_is_refused(own_store, bucket, as_folder, tmp_path, part):
+def test_a_manifest_whose_names_lead_out_is_refused(own_store, bucket, as_folder, tmp_path):
     push(own_store, f"{bucket}/a")
     manifest = read_manifest(own_store)
-    parts = {"train": manifest.parts["train"], part: manifest.parts["test"]}
+    parts = {"train": manifest.parts["train"], "../../evil": manifest.parts["test"]}
     hostile = manifest.model_copy(update={"parts": parts})
     hostile = hostile.model_copy(update={"store_id": _store_ids(hostile)[0]})
     (as_folder(bucket) / "a" / "zarr.json").write_bytes(root_file(hostile))
-    with pytest.raises(StoreError, match="would lead out of the store's folder"):
+    with pytest.raises(StoreDamaged, match=r"a part is called '\.\./\.\./evil'"):
         pull(f"{bucket}/a", tmp_path / "deep" / "back")
     assert not (tmp_path / "deep").exists()
     assert not list(tmp_path.glob("**/evil*"))

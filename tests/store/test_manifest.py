@@ -1,10 +1,13 @@
 import json
+import re
 import shlex
 
 import pytest
 
 from cache_kd.errors import StoreDamaged, StoreError, StoreIncomplete
-from cache_kd.store.manifest import differences, read_manifest, root_file
+from cache_kd.store.arrays import metadata_files
+from cache_kd.store.manifest import NO_PART_NAMES, differences, read_manifest, root_file
+from cache_kd.store.record import pieces
 
 
 @pytest.fixture
@@ -79,6 +82,21 @@ def test_a_manifest_whose_values_were_edited_is_damaged(describe, place):
     group["attributes"]["cache_kd"]["seed"] = 5
     with pytest.raises(StoreDamaged, match=r"zarr.json: the manifest is damaged \(its digest"):
         read_manifest(place(json.dumps(group).encode()))
+
+
+@pytest.mark.parametrize("part", ["../../evil", "/etc/evil", "a/evil", "a\\evil", "", ".", "test\n", "labels", "done"])
+def test_a_part_whose_folder_would_lie_outside_or_hold_something_else_is_refused(describe, place, part):
+    manifest = describe()
+    parts = {"train": manifest.parts["train"], part: manifest.parts["test"]}
+    hostile = manifest.model_copy(update={"parts": parts})
+    with pytest.raises(StoreDamaged, match=re.escape(f"a part is called {part!r}; expected letters, digits, - and _")):
+        read_manifest(place(root_file(hostile)))
+
+
+def test_the_names_that_no_part_may_have_are_those_of_the_folders_of_a_store(describe):
+    manifest = describe(codec="float16", knobs=3)
+    files = [*metadata_files(manifest), *(file for piece in pieces(manifest) for file in (piece.record, *piece.files))]
+    assert {file.split("/")[0] for file in files} == {*NO_PART_NAMES, "test"}
 
 
 def test_what_is_no_store_is_said_to_be_none(tmp_path, place):
