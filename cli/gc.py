@@ -1,6 +1,7 @@
 """`kdcache gc`: delete dumps and uploads that nobody finished."""
 
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 from cache_kd.cli.options import PLACE, json_option
 
 if TYPE_CHECKING:
+    from cache_kd.errors import StoreError
     from cache_kd.store.removal import Remains
 
 DAY = 86_400  # seconds
@@ -42,7 +44,8 @@ def gc(root: Path | str, older_than: float, yes: bool, dry_run: bool, as_json: b
     """Delete the dumps below ROOT that began, never finished and rest.
 
     Finished stores and dumps that are at work are left alone; stores that are damaged beyond reading are named, and
-    left to you. A finished store that is growing, or whose growth was interrupted, is kept.
+    left to you. A finished store that is growing, or whose growth was interrupted, is kept. So is a dump that somebody
+    goes on with until you answer; it is named, and the exit code is 1.
 
     Of a bucket these are the uploads that were not finished; what a store there has in use stays.
 
@@ -51,10 +54,10 @@ def gc(root: Path | str, older_than: float, yes: bool, dry_run: bool, as_json: b
       kdcache gc stores --older-than 14d --dry-run
       kdcache gc s3://team/stores
     """
-    from cache_kd.bucket.removal import abandoned_remote, remove_upload
+    from cache_kd.bucket.removal import abandoned_remote
     from cache_kd.cli.console import print_json, size
     from cache_kd.store.catalog import unusable
-    from cache_kd.store.removal import abandoned, remove
+    from cache_kd.store.removal import abandoned
 
     if isinstance(root, str):
         found = abandoned_remote(root, older_than=older_than)
@@ -69,22 +72,41 @@ def gc(root: Path | str, older_than: float, yes: bool, dry_run: bool, as_json: b
         click.echo(f"{entry.path}  stays, {size(entry.bytes)}, damaged: {entry.fault}", err=True)
     if found and not dry_run and not yes:
         click.confirm(f"Delete these {len(found)} unfinished dump(s)?", abort=True, err=True)
-    removed = (
-        []
-        if dry_run
-        else [remove_upload(remains) if isinstance(remains.path, str) else remove(remains.path) for remains in found]
-    )
+    removed, skipped = ([], []) if dry_run else _remove_each(found, older_than)
+    for fault in skipped:
+        click.echo(f"Skipped: {fault}", err=True)
     if as_json:
         paths = [str(remains.path) for remains in found]
         damaged = [str(entry.path) for entry in lost]
         total = sum(one.bytes for one in found)
-        print_json({"found": paths, "bytes": total, "removed": bool(removed), "damaged": damaged})
+        left = [str(fault) for fault in skipped]
+        print_json({"found": paths, "bytes": total, "removed": bool(removed), "skipped": left, "damaged": damaged})
     elif not found:
         click.echo(f"No abandoned dumps below {root}.")
     elif dry_run:
         click.echo(f"{len(found)} abandoned dump(s), {size(sum(one.bytes for one in found))}; nothing was deleted.")
     else:
         click.echo(f"Deleted {len(removed)} abandoned dump(s), {size(sum(one.bytes for one in removed))}.")
+    if skipped:
+        sys.exit(1)
+
+
+def _remove_each(found: "list[Remains]", older_than: float) -> "tuple[list[Remains], list[StoreError]]":
+    """What was deleted of `found`, and why each of the others was not."""
+    from cache_kd.bucket.removal import remove_upload
+    from cache_kd.errors import StoreError
+    from cache_kd.store.removal import remove_abandoned
+
+    removed, skipped = [], []
+    for remains in found:
+        try:
+            if isinstance(remains.path, str):
+                removed.append(remove_upload(remains))
+            else:
+                removed.append(remove_abandoned(remains, older_than=older_than))
+        except StoreError as fault:
+            skipped.append(fault)
+    return removed, skipped
 
 
 def _share(remains: "Remains") -> str:

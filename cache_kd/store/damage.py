@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache_kd.store.arrays import METADATA_FILE, digest_array, metadata_fault, metadata_files
-from cache_kd.store.manifest import LOCK, ROOT_FILE, Manifest
+from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest
 from cache_kd.store.record import Piece, find_fault, is_recorded, pieces, with_dependants
 from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
 
@@ -62,7 +62,7 @@ def find_damage(path: Path, manifest: Manifest, *, deep: bool = False) -> Damage
 def own_files(path: Path, manifest: Manifest) -> set[str]:
     """Every file that the store at `path` may have, below it; those of views that are being added are among them."""
     whole = _with_begun_views(path, manifest)
-    own = {ROOT_FILE, LOCK, *metadata_files(whole)}
+    own = {ROOT_FILE, CREATING, LOCK, *metadata_files(whole)}
     for piece in pieces(whole):
         own |= {piece.record, *piece.files}
     return own

@@ -2,12 +2,12 @@
 
 import os
 import time
-from collections.abc import Iterable
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_kd.errors import StoreError
+from cache_kd.errors import StoreBusy, StoreError
 from cache_kd.store.arrays import METADATA_FILE
 from cache_kd.store.catalog import is_begun, store_folders
 from cache_kd.store.damage import own_files
@@ -59,25 +59,29 @@ def survey(path: Path) -> Remains:
         written = sum(is_recorded(path, piece) for piece in every) / len(every)
     present = _present(path)
     mine = {file for file in present if file in own or _temporary_of(file) in own}
-    stats = {file: (path / file).lstat() for file in mine}
+    stats = {}
+    for file in mine:
+        with suppress(FileNotFoundError):  # a dump that is at work renames and deletes
+            stats[file] = (path / file).lstat()
     written_last = max((stat.st_mtime for file, stat in stats.items() if file != LOCK), default=0.0)
     return Remains(
         path=path,
         store_id=store_id,
         written=written,
-        files=tuple(sorted(mine, key=_order)),
+        files=tuple(sorted(stats, key=_order)),
         bytes=sum(stat.st_size for stat in stats.values()),
         foreign=tuple(sorted(present - mine)),
         idle=time.time() - written_last,
     )
 
 
-def remove(path: Path, *, force: bool = False) -> Remains:
+def remove(path: Path, *, force: bool = False, admit: Callable[[Remains], None] = lambda remains: None) -> Remains:
     """Delete the store at `path`; one that was killed meanwhile goes on when it is called again.
 
     Args:
         path: of the store.
         force: also while processes read it; they stop with an error at the next file.
+        admit: is shown what would go once nobody else can write to it, and raises where that is to stay.
 
     Raises:
         StoreBusy: a process writes to the store, or reads it.
@@ -88,13 +92,14 @@ def remove(path: Path, *, force: bool = False) -> Remains:
         locks.enter_context(nullcontext() if force else unread(path))
         locks.enter_context(writing(path))
         remains = survey(path)
+        admit(remains)
         below = [file for file in remains.files if "/" in file]
         _unlink(path, below)
         _prune(path)
         # without the manifest nobody could tell what else was ours, so it goes when all else has gone
         _unlink(path, remains.files[len(below) :])
-        if not any(path.iterdir()):
-            path.rmdir()
+        with suppress(OSError):  # with files of others in it, a mount point, or in a folder of somebody else's
+            path.resolve().rmdir()  # `.` by its name
     return remains
 
 
@@ -109,11 +114,28 @@ def abandoned(root: Path, *, older_than: float) -> list[Remains]:
     """
     found = []
     for path in store_folders(root):
-        if not is_being_written(path) and _is_unfinished(path):
-            remains = survey(path)
-            if remains.idle >= older_than:
-                found.append(remains)
+        with suppress(StoreError):  # it was deleted meanwhile
+            if not is_being_written(path) and _is_unfinished(path):
+                remains = survey(path)
+                if remains.idle >= older_than:
+                    found.append(remains)
     return found
+
+
+def remove_abandoned(found: Remains, *, older_than: float) -> Remains:
+    """Delete what `abandoned` found, unless somebody has gone on with it since.
+
+    Raises:
+        StoreBusy: somebody has, is at it, or reads it.
+        StoreError: it is gone, or a file cannot be deleted.
+    """
+    path = Path(found.path)
+
+    def admit(remains: Remains) -> None:
+        if remains.store_id != found.store_id or remains.idle < older_than or not _is_unfinished(path):
+            raise StoreBusy(f"{path} was written to since it was listed; nothing of it was deleted.")
+
+    return remove(path, admit=admit)
 
 
 def _is_unfinished(path: Path) -> bool:

@@ -1,10 +1,13 @@
 """`kdcache ls`, `find`, `repair`, `rm` and `gc` as a user meets them."""
 
 import json
+import shutil
 
+import click
 import pytest
 
 from cache_kd.opened import open_store
+from cache_kd.store.reader import Reader
 
 
 def test_ls_takes_filters(kdcache, stores):
@@ -92,13 +95,36 @@ def test_gc_shows_asks_and_deletes_what_nobody_finished(kdcache, own_store):
     assert not own_store.exists()
 
 
+def test_gc_skips_what_was_finished_or_went_while_it_asked(kdcache, own_store, monkeypatch):
+    lost = ("done/train.1.1.json", "logits/dense/c/1/1/0", "view_digest/c/1/1")
+    contents = {name: (own_store / name).read_bytes() for name in lost}
+    for name in lost:
+        (own_store / name).unlink()
+    gone, left = (shutil.copytree(own_store, own_store.with_name(name)) for name in ("a-gone", "z-left"))
+
+    def finish(*arguments, **options):
+        for name, content in contents.items():
+            (own_store / name).write_bytes(content)
+        shutil.rmtree(gone)
+
+    monkeypatch.setattr(click, "confirm", finish)
+    code, out, err = kdcache("gc", own_store.parent, "--older-than", "0m")
+    assert code == 1
+    assert f"Skipped: {own_store} was written to since it was listed" in err
+    assert f"Skipped: {gone} does not exist" in err
+    assert out.startswith("Deleted 1 abandoned dump(s)")
+    assert Reader.open(own_store).check() == []
+    assert not left.exists()
+
+
 def test_gc_names_a_store_without_a_manifest_and_leaves_it_to_the_user(kdcache, own_store):
     (own_store / "zarr.json").unlink()
     assert "zarr.json is lost" in json.loads(kdcache("ls", own_store.parent, "--json")[1])[0]["fault"]
     _, out, err = kdcache("gc", own_store.parent, "--older-than", "0m", "--yes", "--json")
     assert f"{own_store}  stays, " in err
     assert "delete the folder yourself" in err
-    assert json.loads(out) == {"found": [], "bytes": 0, "removed": False, "damaged": [str(own_store)]}
+    expected = {"found": [], "bytes": 0, "removed": False, "skipped": [], "damaged": [str(own_store)]}
+    assert json.loads(out) == expected
     assert (own_store / "labels/c/0").exists()
 
 

@@ -1,5 +1,6 @@
 """What is deleted is the store's own, and nothing is while somebody uses it."""
 
+import errno
 import gc
 import os
 import pickle
@@ -12,7 +13,7 @@ import pytest
 
 from cache_kd.errors import StoreBusy, StoreDamaged, StoreError
 from cache_kd.store.locks import Reading, is_being_written, writing
-from cache_kd.store.removal import abandoned, remove, survey
+from cache_kd.store.removal import abandoned, remove, remove_abandoned, survey
 from cache_kd.store.writer import Writer
 
 DAY = 86_400.0
@@ -163,12 +164,59 @@ def test_only_old_unfinished_idle_dumps_are_abandoned(describe, write, tmp_path)
     assert kept == ["at-work", "damaged", "new", "no-manifest", "whole"]
 
 
+@pytest.mark.parametrize("shards", [1, None])
+def test_what_somebody_went_on_with_since_it_was_listed_stays(describe, write, tmp_path, shards):
+    write(tmp_path / "store", describe(), at_most=2)
+    age(tmp_path / "store", days=8)
+    (found,) = abandoned(tmp_path, older_than=7 * DAY)
+    write(tmp_path / "store", describe(), at_most=shards)
+    if shards is None:
+        age(tmp_path / "store", days=8)  # finished, however long ago
+    with pytest.raises(StoreBusy, match=r"was written to since it was listed; nothing of it was deleted\.$"):
+        remove_abandoned(found, older_than=7 * DAY)
+    assert survey(tmp_path / "store").written > found.written
+
+
+def test_another_dump_in_the_place_of_an_abandoned_one_stays(describe, write, tmp_path):
+    write(tmp_path / "store", describe(), at_most=2)
+    (found,) = abandoned(tmp_path, older_than=0.0)
+    remove(tmp_path / "store")
+    write(tmp_path / "store", describe(seed=1), at_most=2)
+    with pytest.raises(StoreBusy, match="since it was listed"):
+        remove_abandoned(found, older_than=0.0)
+    assert survey(tmp_path / "store").store_id == describe(seed=1).store_id
+
+
 def test_a_lock_that_cannot_be_opened_keeps_its_store_and_no_other(describe, write, tmp_path):
     for name in ("locked", "old"):
         write(tmp_path / name, describe(), at_most=2)
     (tmp_path / "locked" / "writing.lock").unlink()
     (tmp_path / "locked" / "writing.lock").mkdir()
     assert [one.path.name for one in abandoned(tmp_path, older_than=0.0)] == ["old"]
+
+
+def test_a_store_can_be_removed_from_within(store, monkeypatch):
+    monkeypatch.chdir(store)
+    remove(Path())
+    assert not store.exists()
+
+
+def test_an_empty_folder_that_has_to_stay_is_no_failure(store, monkeypatch):
+    def is_mounted(folder):
+        if folder == store.resolve():
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), str(folder))
+        rmdir(folder)
+
+    rmdir = Path.rmdir
+    monkeypatch.setattr(Path, "rmdir", is_mounted)
+    assert remove(store).foreign == ()
+    assert list(store.iterdir()) == []
+
+
+def test_a_mark_of_creation_beside_the_manifest_is_the_store_s(store):
+    (store / "creating.json").write_text('{"store_id": "4f1c"}')  # what a kill leaves just after the manifest stands
+    assert remove(store).foreign == ()
+    assert not store.exists()
 
 
 def test_what_only_began_is_removed_without_the_files_of_others(describe, tmp_path):
