@@ -209,6 +209,9 @@ def test_what_holds_no_logits_is_one_sentence(tmp_path):
     (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:-8])
     with zipfile.ZipFile(tmp_path / "zip.npy", "w"):
         pass
+    (tmp_path / "torn_zip.npy").write_bytes(b"PK\x03\x04 and no more")
+    (tmp_path / "torn_header.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': (((((((")
+    (tmp_path / "number.pt").write_bytes(b"G")
     for name, words in (
         ("dict.pt", "holds dict; expected one floating"),
         ("whole.pt", r"holds torch.int64 \[4, 3\]"),
@@ -219,6 +222,9 @@ def test_what_holds_no_logits_is_one_sentence(tmp_path):
         ("flat.npy", r"holds torch.float32 \[4\]"),
         ("cut.npy", "cannot be read as --from npy"),
         ("zip.npy", "cannot be read as --from npy"),
+        ("torn_zip.npy", "cannot be read as --from npy"),
+        ("torn_header.npy", "cannot be read as --from npy"),
+        ("number.pt", "cannot be read as --from torch"),
         ("nowhere.npy", "cannot be read as --from npy"),
     ):
         with pytest.raises(ModelError, match=words) as caught:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from cache_kd.errors import ModelError
-from cache_kd.exchange.logits_file import UNREADABLE
+from cache_kd.models.checkpoint import UNREADABLE
 from cache_kd.types import Recorded, TopProbabilities, TopRanks
 
 # all that a pickle of numpy arrays names, under the names of numpy 1 and 2; nothing else is called

@@ -1,7 +1,7 @@
 """A file of logits that somebody already has: never unpickled, and left on the disk until rows are asked for."""
 
 from pathlib import Path
-from pickle import UnpicklingError
+from tokenize import TokenError
 from typing import Literal
 
 import numpy as np
@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from cache_kd.errors import ModelError
+from cache_kd.models.checkpoint import UNREADABLE
 from cache_kd.types import ViewedLogits
 
 LogitsFormat = Literal["torch", "npy"]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-# what torch.load raises for bytes that are not what torch.save wrote, or that want more than tensors
-UNREADABLE = (
-    OSError, ValueError, TypeError, RuntimeError, EOFError, LookupError, AttributeError, UnpicklingError,
-)  # fmt: skip
 
 LOOKED_AT = 1024  # rows that are compared with probabilities
 ROUNDING = 0.01  # of a sum of probabilities in half precision
@@ -35,7 +32,7 @@ def read_logits(path: Path, kind: LogitsFormat) -> ViewedLogits:
     """
     try:
         found = _torch_tensor(path) if kind == "torch" else _npy_tensor(path)
-    except UNREADABLE as fault:
+    except (*UNREADABLE, TokenError) as fault:  # the last is numpy's, of a torn header
         first = next(iter(str(fault).splitlines()), type(fault).__name__)
         save = "torch.save(logits, FILE)" if kind == "torch" else "numpy.save(FILE, logits)"
         raise ModelError(f"{path} cannot be read as --from {kind}: {first} Expected what {save} writes.") from None
@@ -55,7 +52,7 @@ def _torch_tensor(path: Path) -> object:
 
 def _npy_tensor(path: Path) -> Tensor:
     # copy on write: torch warns of arrays that are read-only
-    return torch.from_numpy(np.load(path, mmap_mode="c", allow_pickle=False))
+    return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))
 
 
 def _refuse_probabilities(path: Path, rows: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,12 @@ from cache_kd.errors import ModelError
 from cache_kd.files import write_whole
 
 METADATA_KEY = "cache_kd"
+# what torch.load raises for bytes that are not what torch.save wrote, or that want more than tensors: it runs a
+# machine over them, and which of its parts stumbles is chance
+UNREADABLE = (
+    OSError, ValueError, TypeError, RuntimeError, EOFError, LookupError, AttributeError, ArithmeticError, MemoryError,
+    AssertionError, struct.error, UnpicklingError,
+)  # fmt: skip
 _SHOWN = 3  # keys named in an error
 _WRAPPINGS = ("state_dict", "model", "net")
 # numbers that training code notes beside the weights, such as the best accuracy; NumPy has moved their maker once
@@ -53,7 +60,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     {"model": …}, {"net": …} and the `module.` prefix of DataParallel.
 
     Raises:
-        ModelError: no such file, not loadable without unpickling, or keys or shapes that do not fit.
+        ModelError: no such file, not loadable without unpickling, or keys, shapes or kinds of numbers that do not fit.
     """
     weights = _read(path)
     expected = model.state_dict()
@@ -66,9 +73,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
         for key in sorted(set(weights) & set(expected))
         if weights[key].shape != expected[key].shape
     ]
+    odd = [key for key in sorted(weights) if not _is_plain(weights[key])]
     faults = [
         f"{title}: {', '.join(keys[:_SHOWN])}{f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else ''}"
-        for title, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", reshaped))
+        for title, keys in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("wrong shape", reshaped),
+            ("sparse, quantised, complex or without values", odd),
+        )
         if keys
     ]
     if faults:
@@ -91,6 +104,11 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether a weight can be copied from it: torch cannot from the others, or leaves out what is imaginary."""
+    return tensor.layout == torch.strided and not (tensor.is_quantized or tensor.is_meta or tensor.is_complex())
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelError(f"There is no checkpoint at {path}.")
@@ -103,8 +121,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMBERS):
             warnings.simplefilter("ignore")  # torch warns of the pickle protocol of files that it then refuses
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, OSError) as fault:
-        reason = str(fault).strip().splitlines()[0][:200] if str(fault).strip() else type(fault).__name__
+    except UNREADABLE as fault:
+        first = next(iter(str(fault).strip().splitlines()), "")[:200]
+        reason = f"{type(fault).__name__}: {first}" if first else type(fault).__name__
         raise ModelError(
             f"{path} does not load as plain tensors ({reason}). Files that need unpickling can run code and are "
             "refused: open it where you trust it and save only model.state_dict(), best as .safetensors."

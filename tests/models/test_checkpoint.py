@@ -102,6 +102,47 @@ def test_a_torn_file_is_one_sentence(tmp_path, name):
         load_weights(model(), tmp_path / "missing.pth")
 
 
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"hello",
+        b"aaaaaaaaaa",
+        b"",
+        b"# notes\nlr = 0.1\n",
+        b"name,accuracy\n1,70.1\n",
+        b"Gain",
+        b"\x89PNG\r\n\x1a\n",
+        b"PK\x03\x04 a torn zip",
+        b"U\xff\xff",
+    ],
+)
+def test_what_is_no_torch_file_is_one_sentence(tmp_path, junk):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(junk)
+    with pytest.raises(ModelError, match=r"notes\.txt does not load as plain tensors \("):
+        load_weights(model(), path)
+
+
+def test_no_byte_of_a_torch_file_can_be_so_damaged_that_the_sentence_is_missing(tmp_path):
+    path = tmp_path / "weights.pth"
+    torch.save({"model": {"weight": torch.ones(3)}}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x5A]) + whole[place + 1 :])
+        with pytest.raises(ModelError, match=r"weights\.pth"):
+            load_weights(model(), path)
+
+
+@pytest.mark.parametrize(
+    "odd", [torch.Tensor.to_sparse, lambda bias: bias.to(torch.complex64), lambda bias: bias.to("meta")]
+)
+def test_numbers_that_no_weight_can_be_copied_from_are_named(tmp_path, odd):
+    weights = model().state_dict()
+    torch.save(weights | {"fc.bias": odd(weights["fc.bias"])}, tmp_path / "odd.pth")
+    with pytest.raises(ModelError, match=r"without values: fc\.bias\. Name the model"):
+        load_weights(model(), tmp_path / "odd.pth")
+
+
 def test_tensors_elsewhere_are_not_a_state_dict(tmp_path):
     torch.save({"epoch": 3, "weights": {}}, tmp_path / "odd.pth")
     with pytest.raises(ModelError, match="holds no state dict"):
