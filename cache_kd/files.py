@@ -1,18 +1,41 @@
-"""Files that appear whole or not at all, and places that mean the same from everywhere."""
+"""Files that are written whole or not at all, listed, and named so that it means the same from everywhere."""
 
 import os
 from pathlib import Path
 
+BEFORE, AFTER = ".", ".tmp"  # of a file's name while it is written
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` so that a crash leaves the old file or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f"{BEFORE}{path.name}{AFTER}")
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def destination_of(file: str) -> str:
+    """The file that this one was to become, or is.
+
+    >>> destination_of("logits/.zarr.json.tmp"), destination_of("logits/zarr.json")
+    ('logits/zarr.json', 'logits/zarr.json')
+    """
+    folder, slash, name = file.rpartition("/")
+    if name.startswith(BEFORE) and name.endswith(AFTER):
+        name = name[len(BEFORE) : -len(AFTER)]
+    return f"{folder}{slash}{name}"
+
+
+def files_below(path: Path) -> set[str]:
+    """Every file below `path`; what stands behind a link to a folder is not looked at, the link is a file."""
+    present = set()
+    for folder, below, names in os.walk(path):
+        links = [name for name in below if (Path(folder) / name).is_symlink()]
+        present |= {(Path(folder) / name).relative_to(path).as_posix() for name in [*names, *links]}
+    return present
 
 
 def lasting_place(name: str | None) -> str | None:

@@ -28,7 +28,7 @@ from cache_kd.store.folder import (
     make_folders,
 )
 from cache_kd.store.locks import writing
-from cache_kd.store.manifest import ROOT_FILE, root_file
+from cache_kd.store.manifest import ROOT_FILE, Manifest, root_file
 from cache_kd.store.record import Piece, Record, find_fault, is_recorded, pieces
 
 LOOKS = 0.5  # seconds between two looks at whether another process still writes
@@ -64,7 +64,7 @@ class Copied:
 
 
 class OtherBytes(StoreMismatch):
-    """A copy whose completion records are not those of the bucket, though it is of the same numbers."""
+    """A copy whose files are not those of the bucket, though it is of the same numbers."""
 
 
 def copy_here(
@@ -90,17 +90,19 @@ def copy_here(
         )
     with mending(path):
         claimed(path, manifest)
-    with _writing_in_turn(path, progress), mending(path, needed=remote.bytes):
+        if is_store(path) and _needs_nothing(remote, path, e_tags or {}):
+            return _copied(remote, path, [])
+    with mending(path, needed=remote.bytes), _writing_in_turn(path, progress):
         if is_store(path):
-            stored = fitting(path, manifest)
+            stored = _matching(remote, path)
         else:
             stored = create(path, manifest)
-            clear_temporaries(path)
+            clear_temporaries(path, stored)
         lacking = _lacking(remote, path, e_tags or {})
         new_views = stored != stored.with_views_of(manifest)
         if lacking or new_views:
             progress.say(f"{url} -> {path}: {amount(*_size(remote, lacking))} of {amount(*_size(remote))}")
-            clear_temporaries(path)
+            clear_temporaries(path, stored)
             grow(path, stored, manifest)
             discard(path, lacking)
             _fetch_all(remote, path, lacking, progress)
@@ -108,12 +110,17 @@ def copy_here(
                 write_whole(path / ROOT_FILE, root_file(manifest))
         elif not is_whole(path, manifest):
             grow(path, stored, manifest)
-    files, size = _size(remote, lacking) if lacking else (0, 0)
+    return _copied(remote, path, lacking)
+
+
+def _copied(remote: RemoteStore, path: Path, fetched: list[Piece]) -> Copied:
+    manifest = remote.manifest
+    files, size = _size(remote, fetched)
     found = {piece.record: remote.found[piece.record].e_tag for piece in pieces(manifest)}
     return Copied(
         transfer=Transfer(
             store=str(path),
-            url=url,
+            url=remote.bucket.url,
             store_id=manifest.store_id,
             views=manifest.parts["train"].views,
             files=files,
@@ -121,6 +128,32 @@ def copy_here(
         ),
         e_tags={name: e_tag for name, e_tag in found.items() if e_tag},
     )
+
+
+def _needs_nothing(remote: RemoteStore, path: Path, e_tags: Mapping[str, str]) -> bool:
+    """Whether the copy is all that the bucket has, so that it may be one that this user may only read."""
+    stored = _matching(remote, path)
+    return (
+        stored == stored.with_views_of(remote.manifest)
+        and is_whole(path, remote.manifest)
+        and not _lacking(remote, path, e_tags)
+    )
+
+
+def _matching(remote: RemoteStore, path: Path) -> Manifest:
+    """The manifest of the copy.
+
+    Raises:
+        StoreMismatch: it is of other numbers.
+        OtherBytes: it is of the same ones, but files of the bucket cannot stand beside its own.
+    """
+    stored = fitting(path, remote.manifest)
+    if not stored.fits_files_of(remote.manifest):
+        raise OtherBytes(
+            f"{path} has the numbers of {remote.bucket.url}, but its rows are cut or ordered otherwise, as those of "
+            "stores of another release are. Pull into another folder; nothing was changed."
+        )
+    return stored
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """The stores below one folder: what a team shares."""
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from cache_kd.config import Config, canonical_json
 from cache_kd.errors import KdCacheError, StoreError
+from cache_kd.store.folder import is_begun
 from cache_kd.store.manifest import CREATING, FORMAT, ROOT_FILE, Manifest, differences, read_manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.record import FOLDER, Record, unfinished
@@ -107,16 +107,6 @@ def store_folders(root: Path) -> Iterator[Path]:
             below.clear()
             yield path
         below.sort()
-
-
-def is_begun(path: Path) -> bool:
-    """Whether a dump began at `path` and has not come as far as its manifest."""
-    if (path / ROOT_FILE).exists():
-        return False
-    try:
-        return "store_id" in json.loads((path / CREATING).read_bytes())
-    except (OSError, ValueError, TypeError):
-        return False
 
 
 def has_lost_manifest(path: Path) -> bool:

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache_kd.files import files_below
 from cache_kd.store.arrays import METADATA_FILE, digest_array, metadata_fault, metadata_files
 from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest
 from cache_kd.store.record import Piece, find_fault, is_recorded, pieces, with_dependants
@@ -52,11 +53,12 @@ def find_damage(path: Path, manifest: Manifest, *, deep: bool = False) -> Damage
     faults = {piece: fault for piece in pieces(manifest) if (fault := _piece_fault(path, manifest, piece, deep=deep))}
     lacking = with_dependants(manifest, list(faults))
     faulty = tuple((piece, faults.get(piece, "cannot be read without the codec's parameters")) for piece in lacking)
-    own = own_files(path, manifest)
-    # a link to a folder is no file of ours whatever stands behind it
-    files = (file for file in sorted(path.rglob("*")) if file.is_symlink() or not file.is_dir())
-    below = (file.relative_to(path).as_posix() for file in files)
-    return Damage(path=path, metadata=metadata, pieces=faulty, foreign=tuple(file for file in below if file not in own))
+    return Damage(path=path, metadata=metadata, pieces=faulty, foreign=foreign_files(path, manifest))
+
+
+def foreign_files(path: Path, manifest: Manifest) -> tuple[str, ...]:
+    """The files that do not belong to the store at `path`, below it; a link is one whatever stands behind it."""
+    return tuple(sorted(files_below(path) - own_files(path, manifest)))
 
 
 def own_files(path: Path, manifest: Manifest) -> set[str]:

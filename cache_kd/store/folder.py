@@ -2,14 +2,14 @@
 
 import json
 import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from cache_kd.errors import StoreError, StoreMismatch
-from cache_kd.files import sync_folder, write_whole
-from cache_kd.store.arrays import metadata_fault, metadata_files
+from cache_kd.files import destination_of, files_below, sync_folder, write_whole
+from cache_kd.store.arrays import METADATA_FILE, metadata_fault, metadata_files
+from cache_kd.store.damage import own_files
 from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest, differences, read_manifest, root_file
 from cache_kd.store.record import FOLDER, Piece, unfinished
 from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
@@ -21,6 +21,25 @@ OURS = ("logits", "view_digest", "labels", "samples", "exact", "knobs", "test", 
 def is_store(path: Path) -> bool:
     """Whether a manifest stands at `path`."""
     return (path / ROOT_FILE).exists()
+
+
+def is_begun(path: Path) -> bool:
+    """Whether a dump began at `path` and has not come as far as its manifest."""
+    if is_store(path):
+        return False
+    try:
+        mark = json.loads((path / CREATING).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(mark, dict) and "store_id" in mark
+
+
+def left_by_a_beginning(file: str) -> bool:
+    """Whether a dump wrote `file`, below a folder where it only began: until the manifest stands there are no rows."""
+    final = destination_of(file)
+    top, _, below = final.partition("/")
+    in_ours = top in OURS and Path(below).name == METADATA_FILE
+    return in_ours or final in (CREATING, LOCK, ROOT_FILE)
 
 
 def is_whole(path: Path, manifest: Manifest) -> bool:
@@ -73,24 +92,32 @@ def refuse_foreign(path: Path) -> None:
         raise StoreError(f"{path} is a file; a store is a folder. Pass another --store.")
     if not path.exists():
         return
-    ours = {LOCK, f".{CREATING}.tmp"}
-    others = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
-    # asked last: another dump may have begun meanwhile, and its mark stands until its manifest does
-    if others and not (path / CREATING).exists() and not is_store(path):
+    others = sorted(entry.name for entry in path.iterdir() if destination_of(entry.name) not in (LOCK, CREATING))
+    # asked afterwards: another dump may have begun meanwhile, and its mark stands until its manifest does
+    if is_begun(path):
+        others = sorted(file for file in files_below(path) if not left_by_a_beginning(file))
+    if others and not is_store(path):
         raise StoreError(
             f"{path} is not a store and not empty (it has {', '.join(others[:3])}{', …' if others[3:] else ''}); "
-            "nothing there was touched. Pass another --store, or empty the folder yourself."
+            "nothing there was touched. Pass another --store, or move what is yours elsewhere."
         )
 
 
 def create(path: Path, manifest: Manifest) -> Manifest:
-    """Begin a store: arrays first, the manifest last; until it stands, a mark says that all here is worth nothing."""
+    """Begin a store: arrays first, the manifest last; until it stands, a mark says that no array here has rows.
+
+    What an earlier beginning left, of another store perhaps, is deleted.
+
+    Raises:
+        StoreError: see `refuse_foreign`.
+    """
     refuse_foreign(path)
     write_whole(path / CREATING, json.dumps({"store_id": manifest.store_id}).encode())
-    for name in OURS:
-        if (path / name).exists():
-            shutil.rmtree(path / name)
-    (path / FOLDER).mkdir()
+    for file in files_below(path) - {CREATING, LOCK}:
+        if left_by_a_beginning(file):
+            (path / file).unlink()
+    prune(path)
+    (path / FOLDER).mkdir(exist_ok=True)
     sync_folder(path)
     write_metadata(path, manifest)
     write_whole(path / ROOT_FILE, root_file(manifest))
@@ -123,13 +150,23 @@ def make_folders(path: Path, folder: Path) -> None:
         sync_folder((path / below).parent)
 
 
-def clear_temporaries(path: Path) -> None:
-    """Delete the mark of creation, and what a kill left of a file to be renamed."""
+def clear_temporaries(path: Path, manifest: Manifest) -> None:
+    """Delete the mark of creation, and what a kill left of a file of the store that was to be renamed."""
     (path / CREATING).unlink(missing_ok=True)
-    for folder, _, names in os.walk(path):
-        for name in names:
-            if name.startswith(".") and name.endswith(".tmp"):
-                (Path(folder) / name).unlink()
+    own = own_files(path, manifest)
+    for file in files_below(path):
+        if destination_of(file) != file and destination_of(file) in own:
+            (path / file).unlink()
+
+
+def prune(path: Path) -> None:
+    """Remove the folders of a store in which nothing is left."""
+    for top in OURS:
+        if (path / top).is_symlink():
+            continue
+        for folder, _, _ in os.walk(path / top, topdown=False):
+            if not Path(folder).is_symlink() and not os.listdir(folder):
+                os.rmdir(folder)
 
 
 def discard(path: Path, suspects: Iterable[Piece]) -> None:

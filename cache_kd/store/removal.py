@@ -1,6 +1,5 @@
 """Removes a store or the beginnings of one: the files that it is made of, and no other."""
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, nullcontext, suppress
@@ -8,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache_kd.errors import StoreBusy, StoreError
-from cache_kd.store.arrays import METADATA_FILE
-from cache_kd.store.catalog import is_begun, store_folders
+from cache_kd.files import destination_of, files_below
+from cache_kd.store.catalog import store_folders
 from cache_kd.store.damage import own_files
 from cache_kd.store.disk import mending
-from cache_kd.store.folder import OURS
+from cache_kd.store.folder import is_begun, left_by_a_beginning, prune
 from cache_kd.store.locks import is_being_written, unread, writing
-from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, read_manifest
+from cache_kd.store.manifest import LOCK, ROOT_FILE, read_manifest
 from cache_kd.store.record import FOLDER, is_recorded, pieces
 
 
@@ -50,15 +49,16 @@ def survey(path: Path) -> Remains:
     """
     if path.is_symlink():
         raise StoreError(f"{path} is a link to {path.resolve()}; pass that folder itself.")
+    present = files_below(path)
     if is_begun(path):
-        store_id, written, own = None, 0.0, _own_of_a_beginning(path)
+        store_id, written = None, 0.0
+        mine = set(filter(left_by_a_beginning, present))
     else:
         manifest = read_manifest(path)
         every = list(pieces(manifest))
         store_id, own = manifest.store_id, own_files(path, manifest)
         written = sum(is_recorded(path, piece) for piece in every) / len(every)
-    present = _present(path)
-    mine = {file for file in present if file in own or _temporary_of(file) in own}
+        mine = {file for file in present if destination_of(file) in own}
     stats = {}
     for file in mine:
         with suppress(FileNotFoundError):  # a dump that is at work renames and deletes
@@ -95,7 +95,7 @@ def remove(path: Path, *, force: bool = False, admit: Callable[[Remains], None] 
         admit(remains)
         below = [file for file in remains.files if "/" in file]
         _unlink(path, below)
-        _prune(path)
+        prune(path)
         # without the manifest nobody could tell what else was ours, so it goes when all else has gone
         _unlink(path, remains.files[len(below) :])
         with suppress(OSError):  # with files of others in it, a mount point, or in a folder of somebody else's
@@ -152,30 +152,6 @@ def _is_unfinished(path: Path) -> bool:
     )
 
 
-def _own_of_a_beginning(path: Path) -> set[str]:
-    """Metadata below the folders of a store, and the mark: until the manifest stands there is nothing else."""
-    metadata = (path / folder for folder in OURS)
-    found = {file.relative_to(path).as_posix() for folder in metadata for file in folder.rglob(METADATA_FILE)}
-    return found | {CREATING, LOCK, ROOT_FILE}  # of the last, what was to become it
-
-
-def _present(path: Path) -> set[str]:
-    """Every file below `path`; what stands behind a link to a folder is not looked at, the link is a file."""
-    present = set()
-    for folder, below, names in os.walk(path):
-        links = [name for name in below if (Path(folder) / name).is_symlink()]
-        present |= {(Path(folder) / name).relative_to(path).as_posix() for name in [*names, *links]}
-    return present
-
-
-def _temporary_of(file: str) -> str:
-    """The file that this one was to become: `zarr.json` of `.zarr.json.tmp`."""
-    folder, _, name = file.rpartition("/")
-    if name.startswith(".") and name.endswith(".tmp"):
-        name = name[1:].removesuffix(".tmp")
-    return f"{folder}/{name}" if folder else name
-
-
 def _order(file: str) -> tuple[int, str]:
     """Records first, so that no reader trusts what is left; then rows; the manifest and the lock last."""
     last = {ROOT_FILE: 3, LOCK: 4}
@@ -185,11 +161,3 @@ def _order(file: str) -> tuple[int, str]:
 def _unlink(path: Path, files: Iterable[str]) -> None:
     for file in files:
         (path / file).unlink(missing_ok=True)
-
-
-def _prune(path: Path) -> None:
-    """Remove the folders of a store in which nothing is left."""
-    for top in OURS:
-        for folder, _, _ in os.walk(path / top, topdown=False):
-            if not Path(folder).is_symlink() and not os.listdir(folder):
-                os.rmdir(folder)

@@ -127,7 +127,7 @@ class Writer:
                 whole = grow(path, named, manifest)
             else:
                 named = whole = create(path, manifest)
-            clear_temporaries(path)
+            clear_temporaries(path, whole)
             pending = unfinished(path, whole)
             discard(path, pending)
             writer = cls(path, whole, pending, lock.pop_all(), named=named)
@@ -153,7 +153,7 @@ class Writer:
             lock.enter_context(writing(path))
             (path / FOLDER).mkdir(exist_ok=True)
             write_metadata(path, manifest)
-            clear_temporaries(path)
+            clear_temporaries(path, manifest)
             faulty = [
                 piece
                 for piece in suspects

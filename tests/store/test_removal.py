@@ -222,6 +222,7 @@ def test_a_mark_of_creation_beside_the_manifest_is_the_store_s(store):
 def test_what_only_began_is_removed_without_the_files_of_others(describe, tmp_path):
     _begin(tmp_path / "begun", describe())
     (tmp_path / "begun" / "logits" / "weights.pt").write_bytes(b"mine")
+    (tmp_path / "begun" / "logits" / "zarr.json").rename(tmp_path / "begun" / "logits" / ".zarr.json.tmp")
     removed = remove(tmp_path / "begun")
     assert removed.foreign == ("logits/weights.pt",)
     assert (tmp_path / "begun" / "logits" / "weights.pt").exists()

@@ -10,6 +10,7 @@ import zarr
 from cache_kd.errors import ModelError, StoreDamaged, StoreError, StoreIncomplete, StoreMismatch
 from cache_kd.store.codec import codec_names
 from cache_kd.store.fidelity import measure_fidelity
+from cache_kd.store.folder import prune
 from cache_kd.store.manifest import read_manifest, root_file
 from cache_kd.store.reader import Reader
 from cache_kd.store.removal import abandoned, survey
@@ -149,6 +150,49 @@ def test_an_abandoned_beginning_of_another_store_is_no_obstacle(describe, write,
     assert files_of(tmp_path / "store") == files_of(tmp_path / "whole")
 
 
+def test_files_that_somebody_put_into_an_abandoned_beginning_are_kept_and_named(
+    describe, write, files_of, tmp_path, monkeypatch
+):
+    _stop_at(monkeypatch, 20)
+    with pytest.raises(Crash):
+        write(tmp_path, describe())
+    _stop_at(monkeypatch, None)
+    for name in ("test/cat/1.png", "labels/my.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    before = files_of(tmp_path)
+    with pytest.raises(StoreError, match=r"it has labels/my.csv, test/cat/1.png\); nothing there was touched"):
+        write(tmp_path, describe())
+    assert files_of(tmp_path) == before
+    for name in ("test/cat/1.png", "labels/my.csv"):
+        (tmp_path / name).unlink()
+    write(tmp_path, describe())
+
+
+@pytest.mark.parametrize("mark", ["{}", '"store_id"', "[1]", ""])
+def test_a_file_that_only_has_the_name_of_our_mark_makes_no_folder_ours(describe, write, files_of, tmp_path, mark):
+    (tmp_path / "creating.json").write_text(mark)
+    (tmp_path / "logits").mkdir()
+    (tmp_path / "logits/zarr.json").write_text("mine")
+    before = files_of(tmp_path)
+    with pytest.raises(StoreError, match="not empty"):
+        write(tmp_path, describe())
+    assert files_of(tmp_path) == before
+
+
+def test_a_link_to_a_folder_of_somebody_is_left_alone_by_a_dump_that_begins_again(describe, tmp_path, monkeypatch):
+    (tmp_path / "mine" / "empty").mkdir(parents=True)
+    _stop_at(monkeypatch, 20)
+    with pytest.raises(Crash):
+        Writer.create_or_resume(tmp_path / "store", describe())
+    _stop_at(monkeypatch, None)
+    (tmp_path / "store" / "exact").symlink_to(tmp_path / "mine")
+    with pytest.raises(StoreError, match=r"not empty \(it has exact\)"):
+        Writer.create_or_resume(tmp_path / "store", describe())
+    prune(tmp_path / "store")
+    assert (tmp_path / "mine" / "empty").exists()
+
+
 def test_a_second_dump_to_the_same_path_is_refused_while_the_first_writes(tmp_path, describe, write):
     first = Writer.create_or_resume(tmp_path / "store", describe())
     with first, pytest.raises(StoreError, match="another process is writing to this store"):
@@ -177,7 +221,11 @@ def test_resuming_clears_what_a_kill_left_behind(describe, write, files_of, tmp_
     write(path, describe(), at_most=2)
     (path / "logits/dense/.zarr.json.tmp").write_bytes(b"torn")
     (path / "done/.train.0.3.json.tmp").write_bytes(b"torn")
+    (path / "mine").mkdir()
+    (path / "mine/.draft.tmp").write_text("mine")
     write(path, describe())
+    assert (path / "mine/.draft.tmp").read_text() == "mine"
+    (path / "mine/.draft.tmp").unlink()
     write(tmp_path / "whole", describe())
     assert files_of(path).keys() == files_of(tmp_path / "whole").keys()
 
