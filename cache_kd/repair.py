@@ -12,11 +12,11 @@ from cache_kd.ensemble import open_members, write_mean
 from cache_kd.errors import StoreDamaged, StoreMismatch
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request, open_renderer
-from cache_kd.store.arrays import digest_array
-from cache_kd.store.damage import Damage, find_damage
+from cache_kd.store.damage import Damage, find_damage, foreign_files
+from cache_kd.store.disk import mending
 from cache_kd.store.layout import Shard
-from cache_kd.store.locks import Reading
-from cache_kd.store.manifest import Manifest, StoredEnsemble
+from cache_kd.store.locks import Reading, writing
+from cache_kd.store.manifest import Manifest, StoredEnsemble, read_manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.record import Piece, Record, knob_pieces, read_record, witness_piece
 from cache_kd.store.witness import witness_views
@@ -92,6 +92,7 @@ def repair(
         StoreDamaged: the manifest is damaged; without it nobody knows what the store held.
         StoreBusy: a process is writing to the store.
         StoreMismatch: the images are others, or are rendered otherwise here than for the dump.
+        StoreError: a file cannot be written or deleted.
         KdCacheError: the store, its images, its teacher or a member cannot be opened.
     """
     progress = progress or Silent()
@@ -115,10 +116,20 @@ def repair(
                 batch_size=batch_size or _batch_size(reader.manifest), trust=trust, progress=progress,
             )  # fmt: skip
         result = _compared(result, path, before)
-    if remove_foreign:
-        for file in damage.foreign:
-            (path / file).unlink(missing_ok=True)
-    return result.model_copy(update={"removed": remove_foreign and bool(damage.foreign)})
+    if remove_foreign and damage.foreign:
+        foreign = _remove_foreign(path, damage.foreign)
+        result = result.model_copy(update={"foreign": foreign, "removed": bool(foreign)})
+    return result
+
+
+def _remove_foreign(path: Path, announced: Sequence[str]) -> tuple[str, ...]:
+    """Delete what still belongs to no store now that nobody else writes to this one; a growth may have come between."""
+    with mending(path), writing(path):
+        foreign = set(foreign_files(path, read_manifest(path)))
+        going = tuple(file for file in announced if file in foreign)
+        for file in going:
+            (path / file).unlink()
+    return going
 
 
 def _merge_again(reader: Reader, damage: Damage, ensemble: StoredEnsemble, progress: Progress) -> None:
@@ -210,16 +221,14 @@ def _undamaged_witnesses(manifest: Manifest, suspects: Sequence[Piece]) -> list[
 
 def _digests_hold(reader: Reader, digests_of: Callable[[int, Samples], Digests], lost: set[Shard | None]) -> bool:
     """Whether some rows of every train view that has an undamaged shard are of the pixels that are to be added."""
-    stored = digest_array(reader.manifest, "train").open(reader.path)
     layout = reader.manifest.parts["train"].layout
     for view in range(layout.views):
         shard = next((shard for shard in layout.shards_of("train", view) if shard not in lost), None)
         if shard is None:
             continue
         samples = reader.manifest.samples_of(shard)[:PROVING_ROWS]
-        if not np.array_equal(
-            digests_of(view, samples), np.asarray(stored[view, shard.start : shard.start + len(samples)])
-        ):
+        _, stored = reader.shard(shard)
+        if not np.array_equal(digests_of(view, samples), stored[: len(samples)]):
             return False
     return True
 

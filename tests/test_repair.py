@@ -1,14 +1,18 @@
 """Stores damaged in every way, and mended to the bytes that they had."""
 
+import errno
 import random
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from cache_kd.errors import ModelError, StoreBusy, StoreDamaged, StoreMismatch
+from cache_kd.errors import ModelError, StoreBusy, StoreDamaged, StoreError, StoreMismatch
 from cache_kd.repair import repair
+from cache_kd.store.folder import grow
 from cache_kd.store.locks import writing
+from cache_kd.store.manifest import read_manifest
 from cache_kd.store.reader import Reader
 from cache_kd.verify import verify
 from cache_kd.views.cifar import Cifar
@@ -113,6 +117,43 @@ def test_foreign_files_stay_unless_they_are_to_go(own_store, tmp_path):
     assert repair(own_store, device="cpu", remove_foreign=True).removed
     assert Reader.open(own_store).check() == []
     assert (elsewhere / "thesis.tex").read_text() == "years of work"
+
+
+def test_foreign_files_stay_while_another_process_writes(own_store):
+    (own_store / "notes.txt").write_text("mine")
+    with writing(own_store), pytest.raises(StoreBusy, match="another process is writing"):
+        repair(own_store, device="cpu", remove_foreign=True)
+    assert (own_store / "notes.txt").exists()
+
+
+def test_what_a_dump_that_began_after_the_look_wrote_is_not_foreign(own_store, monkeypatch):
+    (own_store / "notes.txt").write_text("mine")
+    (own_store / "logits/dense/c/2/0").mkdir(parents=True)
+    (own_store / "logits/dense/c/2/0/0").write_text("of a growth")
+
+    @contextmanager
+    def after_a_growth_made_room(path):
+        manifest = read_manifest(path)
+        train = manifest.parts["train"].model_copy(update={"views": 3})
+        grow(path, manifest, manifest.model_copy(update={"parts": {**manifest.parts, "train": train}}))
+        with writing(path):
+            yield
+
+    monkeypatch.setattr("cache_kd.repair.writing", after_a_growth_made_room)
+    result = repair(own_store, device="cpu", remove_foreign=True)
+    assert result.foreign == ("notes.txt",)
+    assert (own_store / "logits/dense/c/2/0/0").exists()
+
+
+def test_a_foreign_file_that_may_not_be_deleted_is_a_sentence(own_store, monkeypatch):
+    (own_store / "notes.txt").write_text("of somebody else")
+
+    def forbidden(file, missing_ok=False):
+        raise PermissionError(errno.EACCES, "Permission denied", str(file))
+
+    monkeypatch.setattr(Path, "unlink", forbidden)
+    with pytest.raises(StoreError, match=r"notes.txt cannot be written to \(Permission denied\)"):
+        repair(own_store, device="cpu", remove_foreign=True)
 
 
 def test_other_pixels_are_refused_before_anything_is_deleted(own_store, monkeypatch):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache_kd.files import files_below
-from cache_kd.store.arrays import METADATA_FILE, digest_array, metadata_fault, metadata_files
+from cache_kd.store.arrays import METADATA_FILE, arrays_of, digest_array, metadata_fault, metadata_files
 from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest
 from cache_kd.store.record import Piece, find_fault, is_recorded, pieces, with_dependants
 from cache_kd.store.witness import FOLDER as WITNESS_FOLDER
@@ -71,11 +71,12 @@ def own_files(path: Path, manifest: Manifest) -> set[str]:
 
 
 def _with_begun_views(path: Path, manifest: Manifest) -> Manifest:
-    """`manifest` with the views that a growth has made room for and begun: it begins with witnesses or digests."""
+    """`manifest` with the views that a growth has made room for and of which anything is there."""
     train = manifest.parts["train"]
     room = _room(path / digest_array(manifest, "train").path / METADATA_FILE)
-    digests = path / digest_array(manifest, "train").path / "c"
-    names = [entry.stem for folder in (digests, path / WITNESS_FOLDER) if folder.is_dir() for entry in folder.iterdir()]
+    grids = [path / array.path / "c" for array in arrays_of(manifest, "train") if array.dimensions[0] == "view"]
+    folders = [folder for folder in (*grids, path / WITNESS_FOLDER) if folder.is_dir()]
+    names = [entry.stem for folder in folders for entry in folder.iterdir()]
     begun = [int(name) + 1 for name in names if name.isdecimal() and int(name) < room]
     views = max([train.views, *begun])
     return manifest.model_copy(update={"parts": {**manifest.parts, "train": train.model_copy(update={"views": views})}})

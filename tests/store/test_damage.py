@@ -6,6 +6,10 @@ import random
 import pytest
 
 from cache_kd.errors import KdCacheError
+from cache_kd.store.damage import find_damage
+from cache_kd.store.manifest import read_manifest
+from cache_kd.store.object_writer import write_object
+from cache_kd.store.removal import remove
 
 
 def _truncated(content, draw):
@@ -73,3 +77,20 @@ def test_files_that_change_places_are_noticed(describe, write, assert_right, fil
         with pytest.raises(KdCacheError):
             assert_right(store)
         (store / name).write_bytes(files[name])
+
+
+def test_the_first_file_of_a_view_without_witnesses_belongs_to_the_store(describe, write, monkeypatch, tmp_path):
+    store = tmp_path / "store"
+    write(store, describe(train=4, test=None, views=16))
+
+    def dying(file, array, rows):
+        write_object(file, array, rows)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cache_kd.store.writer.write_object", dying)
+    with pytest.raises(KeyboardInterrupt):
+        write(store, describe(train=4, test=None, views=17))
+    assert (store / "logits/dense/c/16/0/0").exists()
+    assert find_damage(store, read_manifest(store)).sentences == []
+    assert remove(store).foreign == ()
+    assert not store.exists()
