@@ -23,6 +23,7 @@ from cache_kd.store.arrays import (
     label_array,
     logit_arrays,
 )
+from cache_kd.store.checked import CheckedFiles
 from cache_kd.store.codec import Answers, Encoded, LastLayer, UnfitLogit, make_codec
 from cache_kd.store.disk import mending
 from cache_kd.store.fidelity import measure_fidelity
@@ -90,6 +91,7 @@ class Writer:
         self._named = named or manifest  # what stands on the disk
         self._unfinished = {piece.name: piece for piece in pending}
         self._lock = lock
+        self._files = CheckedFiles(path, manifest)
         self._labels: dict[str, LabelArray] = {}
         fits = parameter_piece(manifest) in pending
         self._codec = make_codec(manifest.codec) if fits else equipped_codec(path, manifest)
@@ -111,7 +113,7 @@ class Writer:
 
         Raises:
             StoreMismatch: `path` holds a store of something else; both sides of every difference are named.
-            StoreDamaged: its manifest is damaged.
+            StoreDamaged: its manifest is damaged, or rows that the codec's cost is measured on.
             StoreBusy: another process is writing to it.
             StoreError: `path` is something else than a store, or cannot be written to.
         """
@@ -130,9 +132,10 @@ class Writer:
             clear_temporaries(path, whole)
             pending = unfinished(path, whole)
             discard(path, pending)
-            writer = cls(path, whole, pending, lock.pop_all(), named=named)
+            writer = cls(path, whole, pending, lock, named=named)
             writer._note_fidelity()
             writer._name_views()
+            writer._lock = lock.pop_all()  # before, whatever goes wrong lets go of it
             return writer
 
     @classmethod
@@ -200,6 +203,7 @@ class Writer:
 
         Raises:
             ModelError: a logit that the codec cannot keep; names its sample and class.
+            StoreDamaged: the labels are not what was written.
             StoreError: the disk is full or cannot be written to; the shard stays pending.
         """
         self.write_encoded(self.encode(shard, logits, digests, last_layer))
@@ -322,16 +326,18 @@ class Writer:
         exact = exact_array(self.manifest)
         if exact is None or self.manifest.fidelity:
             return
-        first = shard_piece(self.manifest, self.manifest.parts["train"].layout.shards_of("train", 0)[0])
+        shard = self.manifest.parts["train"].layout.shards_of("train", 0)[0]
+        first = shard_piece(self.manifest, shard)
         if first.name in self._unfinished:
             return
-        logits = torch.from_numpy(np.asarray(exact.open(self.path)[:]))
+        logits = self._files.read_plain(first, exact, exact.file(0, 0), self.manifest.exact_rows)
         encoded = {
-            name: np.asarray(array.open(self.path)[0, : len(logits)])
+            name: np.empty((shard.rows, array.shape[2]), dtype=array.dtype)
             for name, array in logit_arrays(self.manifest, "train").items()
         }
-        stored = torch.from_numpy(self._codec.decode(encoded, self.manifest.classes))
-        fidelity = measure_fidelity(logits, stored)
+        self._files.read_shard(shard, encoded)
+        stored = self._codec.decode({name: rows[: len(logits)] for name, rows in encoded.items()}, logits.shape[1])
+        fidelity = measure_fidelity(torch.from_numpy(logits), torch.from_numpy(stored))
         self.manifest = self.manifest.model_copy(update={"fidelity": fidelity})
         self._name(self._named.model_copy(update={"fidelity": fidelity}))
 
@@ -346,10 +352,11 @@ class Writer:
         self._named = manifest
 
     def _labels_of(self, part: str) -> LabelArray:
-        """What `write_labels` wrote, now or in an earlier process."""
+        """What `write_labels` wrote, now or in an earlier process; StoreDamaged where that is no longer there."""
         if part not in self._labels:
-            assert label_piece(self.manifest, part).name not in self._unfinished, "labels are written before rows"
-            self._labels[part] = np.asarray(label_array(self.manifest, part).open(self.path)[:])
+            piece, array = label_piece(self.manifest, part), label_array(self.manifest, part)
+            assert piece.name not in self._unfinished, "labels are written before rows"
+            self._labels[part] = self._files.read_plain(piece, array, array.file(0), piece.rows)
         return self._labels[part]
 
     def _write(self, piece: Piece, writes: list[_Write]) -> None:

@@ -11,6 +11,7 @@ from cache_kd.errors import ModelError, StoreDamaged, StoreError, StoreIncomplet
 from cache_kd.store.codec import codec_names
 from cache_kd.store.fidelity import measure_fidelity
 from cache_kd.store.folder import prune
+from cache_kd.store.locks import writing
 from cache_kd.store.manifest import read_manifest, root_file
 from cache_kd.store.reader import Reader
 from cache_kd.store.removal import abandoned, survey
@@ -347,6 +348,24 @@ def test_a_dump_killed_before_it_noted_what_its_codec_costs_notes_it_next_time(t
     (path / "zarr.json").write_bytes(root_file(noted.model_copy(update={"fidelity": None})))
     assert write(path, manifest) == 0
     assert files_of(path) == before
+
+
+@pytest.mark.parametrize("position", [3, -1])
+@pytest.mark.parametrize("file", ["labels/c/0", "exact/c/0/0", "logits/dense/c/0/0/0"])
+def test_a_flipped_byte_in_what_a_dump_goes_on_from_is_a_sentence_with_the_mend(
+    tmp_path, describe, write, monkeypatch, file, position
+):
+    path, manifest = tmp_path / "store", describe(codec="float16")
+    with monkeypatch.context() as killed:
+        killed.setattr(Writer, "_note_fidelity", lambda writer: None)
+        write(path, manifest, at_most=1)
+    content = bytearray((path / file).read_bytes())
+    content[position] ^= 1
+    (path / file).write_bytes(content)
+    with pytest.raises(StoreDamaged, match=rf"{file} has other bytes than were written.*kdcache repair"):
+        write(path, manifest)
+    with writing(path):
+        pass
 
 
 def test_a_lossless_store_keeps_no_exact_rows(store):
