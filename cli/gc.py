@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,11 +55,12 @@ def gc(root: Path | str, older_than: float, yes: bool, dry_run: bool, as_json: b
       kdcache gc stores --older-than 14d --dry-run
       kdcache gc s3://team/stores
     """
-    from cache_kd.bucket.removal import abandoned_remote
+    from cache_kd.bucket.removal import abandoned_remote, unclear_uploads
     from cache_kd.cli.console import print_json, size
     from cache_kd.store.catalog import unusable
     from cache_kd.store.removal import abandoned
 
+    found: Sequence[Remains]
     if isinstance(root, str):
         found = abandoned_remote(root, older_than=older_than)
     else:
@@ -67,7 +69,7 @@ def gc(root: Path | str, older_than: float, yes: bool, dry_run: bool, as_json: b
         share = _share(remains)
         rests = f"last written {remains.idle / DAY:.1f} days ago"
         click.echo(f"{remains.path}  {share}, {size(remains.bytes)}, {rests}", err=True)
-    lost = [] if isinstance(root, str) else unusable(root)
+    lost = unclear_uploads(root) if isinstance(root, str) else unusable(root)
     for entry in lost:
         click.echo(f"{entry.path}  stays, {size(entry.bytes)}, damaged: {entry.fault}", err=True)
     if found and not dry_run and not yes:
@@ -91,16 +93,17 @@ def gc(root: Path | str, older_than: float, yes: bool, dry_run: bool, as_json: b
         sys.exit(1)
 
 
-def _remove_each(found: "list[Remains]", older_than: float) -> "tuple[list[Remains], list[StoreError]]":
+def _remove_each(found: "Sequence[Remains]", older_than: float) -> "tuple[list[Remains], list[StoreError]]":
     """What was deleted of `found`, and why each of the others was not."""
-    from cache_kd.bucket.removal import remove_upload
+    from cache_kd.bucket.removal import RemoteRemains, remove_upload
     from cache_kd.errors import StoreError
     from cache_kd.store.removal import remove_abandoned
 
-    removed, skipped = [], []
+    removed: list[Remains] = []
+    skipped = []
     for remains in found:
         try:
-            if isinstance(remains.path, str):
+            if isinstance(remains, RemoteRemains):
                 removed.append(remove_upload(remains))
             else:
                 removed.append(remove_abandoned(remains, older_than=older_than))

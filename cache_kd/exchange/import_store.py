@@ -103,11 +103,7 @@ def _write_shard(exported: ExportedStore, writer: Writer, shard: Shard) -> None:
 
 def _demand_same_rows(exported: ExportedStore, reader: Reader) -> None:
     """See that neither rows of two kinds of pixels nor rows in two orders meet in one store."""
-    cuts = [
-        {name: part.model_dump(exclude={"views"}) for name, part in manifest.parts.items()}
-        for manifest in (reader.manifest, exported.manifest)
-    ]
-    if cuts[0] != cuts[1]:
+    if not reader.manifest.cut_like(exported.manifest):
         raise StoreMismatch(
             f"{reader.path} has the numbers of {exported.path}, but its rows are cut or ordered otherwise, as those of "
             "stores of another release are. Pass another --store; nothing was changed."

@@ -181,6 +181,18 @@ class Manifest(Config):
         }
         return self.model_copy(update={"parts": parts})
 
+    def cut_like(self, other: "Manifest") -> bool:
+        """Whether rows are cut and ordered as in `other`, however many views there are."""
+        mine, others = (
+            {name: part.model_dump(exclude={"views"}) for name, part in manifest.parts.items()}
+            for manifest in (self, other)
+        )
+        return mine == others
+
+    def fits_files_of(self, other: "Manifest") -> bool:
+        """Whether files of a store of `other` may stand in this one: their names, rows and records are alike."""
+        return self.store_id == other.store_id and self.cut_like(other)
+
     def dump_command(self, path: Path) -> str:
         """The command that dumps this store, or finishes it."""
         if self.ensemble is not None:

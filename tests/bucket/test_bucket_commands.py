@@ -68,13 +68,19 @@ def test_commands_that_read_rows_take_a_url(url, tmp_path):
     assert "already there" in kdcache("pull", url, tmp_path / "pulled")[1]
 
 
-def test_rm_and_gc_ask(url, bucket, as_folder):
+def test_rm_and_gc_ask(url, bucket, as_folder, interrupted):
     code, _, err = kdcache("rm", url, "--yes")
     assert code == 1
     assert "pass --force" in err
     assert kdcache("rm", url, "--force", answer="n\n")[0] == 1
     assert kdcache("gc", bucket, "--older-than", "0m")[1] == f"No abandoned dumps below {bucket}.\n"
     (as_folder(url) / "creating.json").write_text("{}")
+    content = (as_folder(url) / "zarr.json").read_bytes()
+    (as_folder(url) / "zarr.json").unlink()
+    assert "stays" in kdcache("gc", bucket, "--older-than", "0m", "--yes")[2]
+    (as_folder(url) / "zarr.json").write_bytes(content)
+    with interrupted(0, "delete"):
+        kdcache("rm", url, "--force", "--yes")
     (as_folder(url) / "zarr.json").unlink()
     code, out, err = kdcache("gc", bucket, "--older-than", "0m", "--dry-run")
     assert "upload not finished" in err

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import shutil
+from threading import Lock
 
 import pytest
 
+from cache_kd.bucket.bucket import Bucket
 from cache_kd.bucket.copies import copy_folder, local_store
 from cache_kd.bucket.pull import pull
 from cache_kd.bucket.push import push
@@ -14,6 +16,7 @@ from cache_kd.dump import dump
 from cache_kd.errors import ConfigError, StoreBusy, StoreDamaged, StoreError, StoreIncomplete, StoreMismatch
 from cache_kd.store.manifest import _store_ids, read_manifest, root_file
 from cache_kd.store.reader import Reader
+from cache_kd.store.removal import remove
 
 
 @pytest.fixture
@@ -107,6 +110,90 @@ def test_what_lost_files_is_mended_from_either_side(own_store, bucket, as_folder
     (copy / "view_digest/zarr.json").unlink()
     local_store(f"{bucket}/a")
     assert files_of(copy) == files_of(own_store)
+
+
+def test_a_copy_whose_rows_are_cut_otherwise_is_not_touched(own_store, bucket, files_of):
+    push(own_store, f"{bucket}/a")
+    _cut_otherwise(own_store)
+    before = files_of(own_store)
+    with pytest.raises(StoreMismatch, match=r"its rows are cut or ordered otherwise.*nothing was changed"):
+        pull(f"{bucket}/a", own_store)
+    assert files_of(own_store) == before
+
+
+def test_views_are_not_added_to_rows_that_are_cut_otherwise(own_store, grown, bucket, files_of, as_folder):
+    push(own_store, f"{bucket}/a")
+    _cut_otherwise(as_folder(bucket) / "a")
+    before = files_of(as_folder(bucket))
+    with pytest.raises(StoreMismatch, match=r"its rows are cut or ordered otherwise"):
+        push(grown, f"{bucket}/a")
+    assert files_of(as_folder(bucket)) == before
+
+
+def _cut_otherwise(path):
+    """Let the manifest say that chunks have half the rows, as another release may choose."""
+    manifest = read_manifest(path)
+    parts = {
+        name: part.model_copy(update={"chunk_rows": part.chunk_rows // 2}) for name, part in manifest.parts.items()
+    }
+    (path / "zarr.json").write_bytes(root_file(manifest.model_copy(update={"parts": parts})))
+
+
+def test_a_whole_copy_is_used_where_its_lock_cannot_be_taken(own_store, bucket, tmp_path):
+    push(own_store, f"{bucket}/a")
+    pull(f"{bucket}/a", tmp_path / "shared")
+    (tmp_path / "shared/writing.lock").unlink(missing_ok=True)
+    (tmp_path / "shared/writing.lock").mkdir()  # as good as one that somebody else owns
+    assert pull(f"{bucket}/a", tmp_path / "shared").files == 0
+    (tmp_path / "shared/done/train.0.1.json").unlink()
+    with pytest.raises(StoreError, match=r"writing\.lock"):
+        pull(f"{bucket}/a", tmp_path / "shared")
+
+
+def test_a_growth_during_an_upload_is_not_published_without_its_rows(
+    own_store, dump_config, bucket, tmp_path, files_of, monkeypatch
+):
+    original = Bucket.write_new
+
+    def growing(self, name, content):
+        dump(dump_config(own_store, views=3))
+        return original(self, name, content)
+
+    before = shutil.copytree(own_store, tmp_path / "before")
+    with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "write_new", growing)
+        assert push(own_store, f"{bucket}/a").views == 2
+    pull(f"{bucket}/a", tmp_path / "back")
+    assert files_of(tmp_path / "back") == files_of(before)
+    assert push(own_store, f"{bucket}/a").views == 3
+    assert open_remote(f"{bucket}/a").complete == 1
+
+
+def test_a_store_is_not_removed_while_it_is_uploaded_unless_by_force(own_store, bucket, monkeypatch):
+    original, first = Bucket.write, iter([True])
+    one_at_a_time = Lock()
+
+    def removing(self, name, content):
+        with one_at_a_time:
+            if next(first, False):
+                with pytest.raises(StoreBusy, match="a process is reading this store"):
+                    remove(own_store)
+                remove(own_store, force=True)
+        original(self, name, content)
+
+    monkeypatch.setattr(Bucket, "write", removing)
+    with pytest.raises(StoreError, match=r"cannot be read \(No such file or directory\); it was there when"):
+        push(own_store, f"{bucket}/a")
+    with pytest.raises(StoreIncomplete, match="upload has not finished"):
+        open_remote(f"{bucket}/a")
+
+
+def test_a_folder_of_a_bucket_with_objects_of_others_is_refused(own_store, bucket, as_folder, files_of):
+    (as_folder(bucket) / "a/test").mkdir(parents=True)
+    (as_folder(bucket) / "a/test/photo.png").write_text("mine")
+    with pytest.raises(StoreError, match=r"not a store and not empty \(it has test/photo\.png\)"):
+        push(own_store, f"{bucket}/a")
+    assert list(files_of(as_folder(bucket))) == ["a/test/photo.png"]
 
 
 def test_a_flipped_bit_in_the_bucket_is_not_copied(own_store, bucket, as_folder, tmp_path):
