@@ -130,7 +130,7 @@ def bytes_on_disk(path: Path) -> int:
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
-            with suppress(FileNotFoundError):  # a dump that is at work renames and deletes
+            with suppress(OSError):  # a dump at work renames and deletes, and some of it may be closed to us
                 total += os.lstat(os.path.join(folder, name)).st_size
     return total
 
@@ -141,12 +141,12 @@ _OTHER, _UNFINISHED, _GROWS, _HIT = range(4)  # how much a store spares a dump
 def _rank(path: Path, asked: Manifest) -> int:
     try:
         stored = read_manifest(path)
+        if differences(stored, asked):
+            return _OTHER
+        if unfinished(path, stored):
+            return _UNFINISHED
     except KdCacheError:
         return _OTHER
-    if differences(stored, asked):
-        return _OTHER
-    if unfinished(path, stored):
-        return _UNFINISHED
     return _HIT if stored == stored.with_views_of(asked) else _GROWS
 
 
@@ -176,6 +176,7 @@ def _entry(path: Path) -> Entry:
         return Entry(path=path, manifest=None, complete=0, bytes=size, fault=fault)
     try:
         reader = Reader.open(path, partial=True)
+        complete = reader.complete
     except KdCacheError as fault:
         return Entry(path=path, manifest=None, complete=0, bytes=size, fault=str(fault))
-    return Entry(path=path, manifest=reader.manifest, complete=reader.complete, bytes=size, fault=None)
+    return Entry(path=path, manifest=reader.manifest, complete=complete, bytes=size, fault=None)

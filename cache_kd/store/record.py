@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from cache_kd.config import Config
+from cache_kd.errors import StoreError
 from cache_kd.files import write_whole
 from cache_kd.store.arrays import arrays_of_samples, knob_array, shard_files
 from cache_kd.store.codec import make_codec
@@ -145,8 +146,26 @@ def write_record(store: Path, store_id: str, piece: Piece) -> None:
 
 
 def is_recorded(store: Path, piece: Piece) -> bool:
-    """Whether `piece` has a record, good or bad."""
-    return (store / piece.record).exists()
+    """Whether `piece` has a record, good or bad; raises as `is_there` does."""
+    return is_there(store / piece.record)
+
+
+def is_there(file: Path) -> bool:
+    """Whether a file of a store is there.
+
+    Raises:
+        StoreError: nobody can tell, as where its folder may not be searched; whoever took that for no would
+            write or delete what is there.
+    """
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as fault:
+        raise StoreError(
+            f"{file} cannot be looked at ({fault.strerror}). Ask its owner to let you read the whole store."
+        ) from None
+    return True
 
 
 def read_record(store: Path, piece: Piece) -> Record | None:

@@ -14,7 +14,7 @@ from cache_kd.store.disk import mending
 from cache_kd.store.folder import is_begun, left_by_a_beginning, prune
 from cache_kd.store.locks import is_being_written, unread, writing
 from cache_kd.store.manifest import LOCK, ROOT_FILE, read_manifest
-from cache_kd.store.record import FOLDER, is_recorded, pieces
+from cache_kd.store.record import FOLDER, is_recorded, is_there, pieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ def abandoned(root: Path, *, older_than: float) -> list[Remains]:
     """
     found = []
     for path in store_folders(root):
-        with suppress(StoreError):  # it was deleted meanwhile
+        with suppress(StoreError):  # it was deleted meanwhile, or is closed to us
             if not is_being_written(path) and _is_unfinished(path):
                 remains = survey(path)
                 if remains.idle >= older_than:
@@ -147,7 +147,7 @@ def _is_unfinished(path: Path) -> bool:
     except StoreError:
         return False
     return any(
-        not is_recorded(path, piece) and not any((path / file).exists() for file in piece.files)
+        not is_recorded(path, piece) and not any(is_there(path / file) for file in piece.files)
         for piece in pieces(manifest)
     )
 

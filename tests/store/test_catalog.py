@@ -1,7 +1,12 @@
+import errno
+from pathlib import Path
+
 import pytest
 
 from cache_kd.errors import StoreError
-from cache_kd.store.catalog import Filter, bytes_on_disk, stores, unusable
+from cache_kd.store.catalog import Filter, bytes_on_disk, place_for, stores, unusable
+from cache_kd.store.reader import Reader
+from cache_kd.store.removal import abandoned
 
 
 def test_stores_are_found_and_everything_else_is_passed_over(tmp_path, describe, write):
@@ -30,6 +35,32 @@ def test_a_damaged_store_is_listed_with_its_fault(tmp_path, describe, write):
     assert array.manifest is None
     assert "labels/zarr.json cannot be read" in array.fault
     assert "manifest is damaged" in manifest.fault
+
+
+@pytest.mark.parametrize("folder", ["done", "logits"])
+def test_a_store_of_which_a_folder_is_closed_to_us_is_named_and_hides_no_other(
+    tmp_path, describe, write, monkeypatch, folder
+):
+    for name in ("closed", "good", "left"):
+        write(tmp_path / name, describe(), at_most=None if name == "good" else 1)
+    stat = Path.stat
+
+    def as_anybody(file, *, follow_symlinks=True):
+        if tmp_path / "closed" / folder in file.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return stat(file, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", as_anybody)  # root is not held back by permissions
+    closed, good, _ = stores(tmp_path)
+    assert (good.complete, good.fault) == (1, None)
+    if folder == "done":
+        assert f"{tmp_path}/closed/done/" in closed.fault
+        assert "cannot be looked at (Permission denied). Ask its owner" in closed.fault
+        assert unusable(tmp_path) == [closed]
+        with pytest.raises(StoreError, match="cannot be looked at"):
+            Reader.open(tmp_path / "closed")
+    assert [remains.path.name for remains in abandoned(tmp_path, older_than=0.0)] == ["left"]
+    assert place_for(tmp_path, describe()) == tmp_path / "good"
 
 
 def test_a_store_without_its_manifest_is_listed_and_its_likes_are_not(store, tmp_path):
