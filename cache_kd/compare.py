@@ -1,16 +1,16 @@
 """The route of a comparison: a grid of runs, trained where they are not finished, then one table and one page."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 
+from cache_kd.alone import alone_in
+from cache_kd.comparison.begun import agreeing
 from cache_kd.comparison.command import compare_command, train_command
-from cache_kd.comparison.grid import Cell, CompareConfig, cells_of, differences
+from cache_kd.comparison.grid import Cell, CompareConfig, cells_of
 from cache_kd.comparison.page import write_page
 from cache_kd.comparison.pool import Progressed as Progressed
 from cache_kd.comparison.pool import Watch, run_cells
@@ -25,7 +25,6 @@ from cache_kd.files import write_whole
 from cache_kd.inspection import Inspection, inspect_store
 from cache_kd.progress import Progress, Silent
 from cache_kd.store.manifest import Part
-from cache_kd.train_config import resumed_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +60,15 @@ def compare(config: CompareConfig, *, progress: Progress | None = None, watch: W
 
     Raises:
         ConfigError: the grid makes no sense.
-        RunError: a folder holds a run with another configuration, or another comparison is at work here.
+        RunError: a folder holds a run of another store or configuration, or another comparison is at work here.
         StoreError: a store cannot be read.
     """
     progress = progress or Silent()
     cells = cells_of(config)
     stores = {path.resolve().name: (path, inspect_store(path)) for path in config.store}
-    with _alone(config.out):
-        _refuse_others(cells)
+    busy = f"{config.out}: another kdcache compare is at work there. Wait for it, or pass --out with another folder."
+    with alone_in(config.out, "compare.lock", busy=busy, again="run the same command again"):
+        cells = agreeing(cells, {name: (path, seen.manifest) for name, (path, seen) in stores.items()}, progress)
         gpus = _gpus(cells)
         jobs = config.jobs or max(1, len(gpus))
         progress.say(_announcement(cells, jobs, config.out))
@@ -96,38 +96,6 @@ def compare(config: CompareConfig, *, progress: Progress | None = None, watch: W
             command=compare_command(config),
         )
     return Comparison(rows=rows, records=records, failed=failed, accounts=accounts, files=(*texts, page))
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep another comparison out of the folder; the lock goes with the process that holds it."""
-    with mending(out, RunError, option="--out", again="run the same command again"):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / "compare.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{out}: another kdcache compare is at work there. Wait for it, or pass --out with another folder."
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _refuse_others(cells: Sequence[Cell]) -> None:
-    """See that what lies in the folders of the cells is what the cells ask for."""
-    for cell in cells:
-        out = cell.config.out
-        if not (out / "config.json").is_file():
-            continue
-        found = differences(cell.config, resumed_config(out))
-        if found:
-            shown = ", ".join(f"{key} = {before!r} (asked for {after!r})" for key, (before, after) in found.items())
-            raise RunError(
-                f"{out} holds a run with {shown}. Ask for what it has, pass --out with another folder, or delete it."
-            )
 
 
 def _gpus(cells: Sequence[Cell]) -> list[str]:

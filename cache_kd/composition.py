@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cache_kd.config import Config
 from cache_kd.distill import Method, Published, compose, lends, needs_of
@@ -47,6 +47,16 @@ class Composition(Config):
                 raise ConfigError(f"{values['method']}: there is more than one {NOUN[roles[0]]}; leave one out.")
             borrowed[roles[0]] = lender
         return {**values, "method": base, **borrowed}
+
+    @field_validator("temperature", mode="before")
+    @classmethod
+    def _a_name(cls, value: Any) -> Any:
+        if isinstance(value, int | float):
+            raise ValueError(
+                "temperature names a method that lends its temperature, such as normkd; "
+                f"for kd at a temperature of {value} write --set knobs.tau={value}"
+            )
+        return value
 
     @property
     def base(self) -> str | None:

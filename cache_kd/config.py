@@ -38,10 +38,21 @@ def load(
     Raises:
         ConfigError: the file cannot be read, a key is unknown, or a value does not fit.
     """
+    return build(kind, gathered(file, overrides, base=base), origin=str(file) if file else "")
+
+
+def gathered(
+    file: Path | None = None, overrides: Mapping[str, Any] | None = None, *, base: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The values that `load` builds a config from, nested, before they are validated.
+
+    Raises:
+        ConfigError: the file cannot be read, or a group of values is overridden by a value.
+    """
     values = merged(base or {}, read_toml(file) if file else {})
     for key, value in (overrides or {}).items():
         _put(values, key.split("."), value)
-    return build(kind, values, origin=str(file) if file else "")
+    return values
 
 
 def build(kind: type[Some], values: Mapping[str, Any], *, origin: str = "") -> Some:

@@ -1,5 +1,6 @@
 """Where a student comes from: what its weights say of themselves from the first epoch on, and once it is finished."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -22,6 +23,16 @@ class TeacherOfStudent(Config):
     name: str
     fingerprint: str  # of the weights
     store_id: str | None  # None: it was in memory, without a store
+
+
+class Seen(Config):
+    """What a run learns from, which is the same from its first step to its last."""
+
+    store_id: str | None  # as `Origin` has it
+    teachers: tuple[TeacherOfStudent, ...]
+    recipe: dict[str, Any]
+    normalise: dict[str, Any]
+    labels: str  # a hash of them in their order: without a store nobody takes the fingerprint of the images
 
 
 class Origin(Config):
@@ -105,6 +116,31 @@ def origin_of(config: TrainConfig, material: Material, live: Sequence[Teacher]) 
         seed=config.seed,
         epochs=config.epochs,
     )
+
+
+def seen_by(origin: Origin, material: Material) -> Seen:
+    """What the run learns from whose student is of this `origin`."""
+    return Seen(
+        store_id=origin.store_id,
+        teachers=origin.teachers,
+        recipe=material.recipe.to_json(),
+        normalise=origin.normalise,
+        labels=hashlib.sha256(material.source.labels().tobytes()).hexdigest()[:16],
+    )
+
+
+def store_id_of(run: RunFolder) -> str | None:
+    """The store that a run has learned from so far; None where nothing of that is kept, or there was no store.
+
+    Raises:
+        RunError: the folder cannot be read.
+    """
+    summary = run.summary
+    if summary is not None:
+        found: str | None = summary["store_id"]
+        return found
+    said = run.state_words().get("seen")
+    return Seen.model_validate_json(said).store_id if said is not None else None
 
 
 def provenance_of(origin: Origin, run: RunFolder, *, weights: Which, fingerprint: str) -> Provenance:

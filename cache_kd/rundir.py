@@ -6,6 +6,7 @@ RUN/weights.safetensors  the student after the last finished epoch
 RUN/weights-ema.safetensors  likewise, the running average of its weights, where one is kept
 RUN/state.safetensors    weights, optimiser and generator states: where --resume goes on
 RUN/summary.json         written at the end; its presence means that the run is finished
+RUN/train.lock           held by the process that trains here; empty
 """
 
 import json
@@ -19,10 +20,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from cache_kd.alone import alone_in
 from cache_kd.disk import mending
 from cache_kd.errors import RunError
 from cache_kd.files import write_whole
 from cache_kd.models.checkpoint import save_weights
+
+LOCK = "train.lock"
+PATIENCE = 2.0  # seconds in which a run whose comparison was killed is gone
 
 
 class RunFolder:
@@ -39,14 +44,11 @@ class RunFolder:
         Raises:
             RunError: something is there already, or the folder cannot be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunError(
-                f"{path} is not empty. Pass --resume {path} to go on with the run there, or --out with another path."
-            )
+        refuse_filled(path)
         run = cls(path)
         with run._mending():
             path.mkdir(parents=True, exist_ok=True)
-            write_whole(path / "config.json", _json(config))
+        run.save_config(config)
         return run
 
     @classmethod
@@ -60,9 +62,14 @@ class RunFolder:
             raise RunError(f"{path} is not a run folder (no config.json); pass the folder that an earlier --out named.")
         return cls(path)
 
+    def save_config(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration that the run goes on with."""
+        with self._mending():
+            write_whole(self.path / "config.json", _json(config))
+
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration that the run was started with."""
+        """The configuration that the run was started with, and its places where they were seen last."""
         return _read_json(self.path / "config.json")
 
     @property
@@ -113,6 +120,18 @@ class RunFolder:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, words
 
+    def state_words(self) -> dict[str, str]:
+        """The words of the state that was saved last, without its tensors; none where there is no state.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        path = self.path / "state.safetensors"
+        if not path.is_file():
+            return {}
+        with self.readable(), safe_open(path, framework="pt") as file:
+            return dict(file.metadata())
+
     def forget_later_metrics(self, words: Mapping[str, str] | None) -> None:
         """Cut off the lines that were logged after the state with these `words`; all of them without a state."""
         with self._mending():
@@ -138,6 +157,33 @@ class RunFolder:
     def _mending(self) -> AbstractContextManager[None]:
         again = f"pass --resume {self.path}: what was saved is kept"
         return mending(self.path, RunError, option="--out", again=again)
+
+
+def refuse_filled(path: Path) -> None:
+    """See that a new run can be at `path`.
+
+    Raises:
+        RunError: something is there already.
+    """
+    if path.exists() and (not path.is_dir() or any(entry.name != LOCK for entry in path.iterdir())):
+        raise RunError(
+            f"{path} is not empty. Pass --resume {path} to go on with the run there, or --out with another path."
+        )
+
+
+def alone_at(path: Path) -> AbstractContextManager[None]:
+    """Keep other trainings out of the run folder at `path`, begun or not.
+
+    Raises:
+        RunError: another process trains there, or the folder cannot be written to.
+    """
+    return alone_in(
+        path,
+        LOCK,
+        busy=f"{path}: another process trains there. Wait until it has finished, or pass --out with another path.",
+        again="run the same command again",
+        patience=PATIENCE,
+    )
 
 
 def _settled_size(path: Path) -> int:

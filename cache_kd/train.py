@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,9 @@ from cache_kd.optimiser import Optimiser as Optimiser
 from cache_kd.optimiser import make_optimiser
 from cache_kd.peak_memory import forget_peak, peak_bytes
 from cache_kd.progress import Progress, Silent
-from cache_kd.provenance import origin_of
+from cache_kd.provenance import origin_of, seen_by
 from cache_kd.ranks import Ranks, open_ranks
-from cache_kd.recorder import Recorder
+from cache_kd.recorder import Recorder, recording
 from cache_kd.rendering import Request
 from cache_kd.state import Position, State
 from cache_kd.step import Outcome, Step
@@ -66,6 +67,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
         torch.random.fork_rng(devices=[ranks.device] if ranks.device.type == "cuda" else []),
         ranks.depending_on_each_other(f"Go on with --resume {config.out}."),
         hearing() as stop,
+        ExitStack() as at_end,
     ):
         torch.manual_seed(config.seed)
         student = _student(config, material, ranks)
@@ -78,7 +80,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
         step = Step(config, objective, optimiser, material.normalise, ranks)
         average = WeightAverage(student, config.ema_decay) if config.ema_decay else None
         state = State(student, objective.learned, optimiser, average, ranks.fabric.strategy.precision)
-        recorder = Recorder(config, resume, state, ranks, progress)
+        recorder = at_end.enter_context(recording(config, resume, state, seen_by(origin, material), ranks, progress))
         at = recorder.restore()
         run = _Run(config, student, objective, optimiser, step, average, material, teachers, ranks, recorder)
         progress.say(announcement(config, material, student, objective, ranks, at))
@@ -103,9 +105,9 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
             recorder.save(Position(epoch=epoch + 1), steps)
             progress.say(epoch_line(epoch + 1, config.epochs, at.seconds, figures, averaged))
             at = Position(epoch=epoch + 1)
-    return recorder.finish(
-        lambda folder: {**summary(config, material, student, origin, folder, ranks), "gradient_cosine": cosines}
-    )
+        return recorder.finish(
+            lambda folder: {**summary(config, material, student, origin, folder, ranks), "gradient_cosine": cosines}
+        )
 
 
 @dataclass(frozen=True)

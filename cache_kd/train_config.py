@@ -1,5 +1,6 @@
 """The configuration of one student: what it sees, what it learns from, how it is optimised."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,9 @@ from cache_kd.composition import Composition
 from cache_kd.config import Config, build
 from cache_kd.device import DeviceName, TrainPrecision
 from cache_kd.distill.fold import Fold
+from cache_kd.errors import RunError
 from cache_kd.faithfulness import LEAST_COSINE
+from cache_kd.files import lasting_place
 from cache_kd.optimiser import Optimiser
 from cache_kd.order import OrderConfig
 from cache_kd.proof import Check
@@ -129,10 +132,54 @@ class TrainConfig(Composition):
         return self
 
 
-def resumed_config(path: Path) -> TrainConfig:
-    """The configuration of the run at `path`.
+def resumed_config(
+    path: Path,
+    *,
+    store: Sequence[Path] = (),
+    data: str | None = None,
+    root: str | None = None,
+    workers: int | None = None,
+) -> TrainConfig:
+    """The configuration of the run at `path`, with nothing changed that decides a number.
+
+    Args:
+        path: of its folder.
+        store: where its stores are now, if they moved.
+        data: where its images are now, if they moved; then `root` goes with it.
+        root: likewise.
+        workers: processes that render here.
 
     Raises:
-        RunError: there is no run.
+        RunError: there is no run, or it has another number of stores.
+        ConfigError: what stands there does not fit.
     """
-    return build(TrainConfig, {**RunFolder.open(path).config, "out": path}, origin=str(path / "config.json"))
+    values = {**RunFolder.open(path).config, "out": path}
+    if store:
+        if len(store) != len(values["store"]):
+            raise RunError(
+                f"{path} was begun with {len(values['store'])} store(s), and --store names {len(store)}. "
+                "Name where each of them is now, in their order, or none."
+            )
+        values["store"] = tuple(store)
+    if data is not None:
+        values["data"] = {**values["data"], "data": data, "root": root}
+    elif root is not None:
+        values["data"] = {**values["data"], "root": root}
+    if workers is not None:
+        values["workers"] = workers
+    return build(TrainConfig, values, origin=str(path / "config.json"))
+
+
+def lasting(config: TrainConfig) -> TrainConfig:
+    """The same configuration with places that mean the same from everywhere, as a run folder keeps it."""
+    data, live = config.data, config.live_teacher
+    places: dict[str, Any] = {
+        "store": tuple(path.resolve() for path in config.store),
+        "data": data.model_copy(
+            update={"data": data.data if data.root else lasting_place(data.data), "root": lasting_place(data.root)}
+        ),
+    }
+    if live is not None and live.checkpoint is not None:
+        checkpoint = Path(lasting_place(str(live.checkpoint)) or live.checkpoint)
+        places["live_teacher"] = live.model_copy(update={"checkpoint": checkpoint})
+    return config.model_copy(update=places)

@@ -1,9 +1,11 @@
 """`kdcache train`: train one student, from a store or without one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from cache_kd.cli.options import (
     LOCAL,
@@ -23,6 +25,8 @@ from cache_kd.cli.options import (
     trust_option,
     workers_option,
 )
+
+BESIDE_RESUME = ("resume", "store", "data", "root", "workers", "as_json")
 
 
 @click.command()
@@ -92,7 +96,12 @@ from cache_kd.cli.options import (
     default=None,
     help="Rows whose pixels are compared with the store's digests; off skips the witnesses too.  [default: sample]",
 )
-@click.option("--resume", type=LOCAL, default=None, help="Go on with the run in this folder.")
+@click.option(
+    "--resume",
+    type=LOCAL,
+    default=None,
+    help="Go on with the run in this folder, as it was begun; --store, --data and --root say where these are now.",
+)
 @workers_option
 @render_option
 @device_option
@@ -111,7 +120,9 @@ from cache_kd.cli.options import (
 @click.option("--preset", default=None, help="A recipe of the literature: cifar100, imagenet, quick (kdcache presets).")
 @config_options
 @json_option
+@click.pass_context
 def train(
+    context: click.Context,
     config_file: Path | None,
     assignments: tuple[str, ...],
     as_json: bool,
@@ -163,7 +174,14 @@ def train(
 
     terminal = Terminal()
     if resume is not None:
-        config = resumed_config(resume)
+        _refuse_beside_resume(context)
+        config = resumed_config(
+            resume,
+            store=tuple(on_this_machine(place, terminal) for place in options["store"]),
+            data=data,
+            root=root,
+            workers=options["workers"],
+        )
     else:
         require(config_file, assignments, student=options["student"])
         if live_teacher:
@@ -193,12 +211,27 @@ def train(
     click.echo(f"{summary['run']}  {accuracy}{agreement}  {summary['seconds_per_epoch']:.1f} s/epoch")
 
 
+def _refuse_beside_resume(context: click.Context) -> None:
+    """A run goes on as it was begun: an option that would change it is refused, not passed over."""
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name not in BESIDE_RESUME
+        and context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+    ]
+    if given:
+        raise click.UsageError(
+            f"--resume goes on with the run as it was begun, and takes no {', '.join(given)}. Leave that out, or train "
+            "anew without --resume. --store, --data and --root say where these are now; --workers and --json change "
+            "no number."
+        )
+
+
 def _config(
     config_file: Path | None, assignments: tuple[str, ...], live_teacher: bool, preset: str | None, **options: Any
 ) -> Any:
     """The run that the options describe; its folder is named after it unless --out says otherwise."""
-    from cache_kd.composition import Composition
-    from cache_kd.config import load
+    from cache_kd.config import build, gathered
     from cache_kd.presets import preset_named
     from cache_kd.train_config import TrainConfig
 
@@ -210,13 +243,20 @@ def _config(
     for several in ("store", "trust"):
         if not given.get(several):
             given.pop(several, None)
-    if "out" not in given:
-        method = Composition(**{key: given.get(key) for key in ("method", "refine", "temperature")}).label
-        given["out"] = Path("runs") / f"{given.get('student', 'student')}-{method}-s{given.get('seed', 0)}".replace(
-            ":", "."
-        )
     base = preset_named(preset).values(given.get("student") or _student_in(config_file)) if preset else None
-    return load(TrainConfig, config_file, given, base=base)
+    values = gathered(config_file, given, base=base)
+    origin = str(config_file) if config_file else ""
+    return build(TrainConfig, {"out": _usual_folder(values, origin), **values}, origin=origin)
+
+
+def _usual_folder(values: Mapping[str, Any], origin: str) -> Path:
+    """Where a run lies that nobody named a folder for: runs/STUDENT-METHOD-sSEED."""
+    from cache_kd.composition import Composition
+    from cache_kd.config import build
+
+    named = {key: values[key] for key in ("method", "refine", "temperature") if key in values}
+    method = build(Composition, named, origin=origin).label
+    return Path("runs") / f"{values.get('student', 'student')}-{method}-s{values.get('seed', 0)}".replace(":", ".")
 
 
 def _student_in(config_file: Path | None) -> str | None:

@@ -2,12 +2,15 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,8 +19,8 @@ from cache_kd.errors import RunError
 from cache_kd.optimiser import Optimiser
 from cache_kd.progress import Silent
 from cache_kd.recorder import Recorder
-from cache_kd.rundir import RunFolder
-from cache_kd.train import TrainConfig, resumed_config, train
+from cache_kd.rundir import RunFolder, alone_at
+from cache_kd.train import Data, TrainConfig, resumed_config, train
 
 MEASURED = ("seconds", "waiting", "peak_bytes")  # are the machine's
 
@@ -199,3 +202,86 @@ def test_a_state_of_another_student_is_refused(stores, tmp_path):
         train(run)
     with pytest.raises(RunError, match=r"state.safetensors cannot be resumed: .*Start again with another --out"):
         train(run.model_copy(update={"student": "resnet8x0.5"}), resume=True)
+
+
+def begun(out, store, **changes):
+    """A run that was killed after its second step, and saved each."""
+    with dying_after(2), pytest.raises(Killed):
+        train(config(out, store, epochs=1, checkpoint_steps=1, **changes))
+
+
+def test_a_run_does_not_go_on_over_another_store_at_the_same_place(own_store, second_store, tmp_path):
+    begun(tmp_path / "run", own_store)
+    shutil.rmtree(own_store)
+    shutil.copytree(second_store, own_store)
+    with pytest.raises(RunError, match=r"run has learned from store_id .*its student would come of both"):
+        train(resumed_config(tmp_path / "run"), resume=True)
+
+
+def test_a_run_does_not_go_on_over_other_labels(images, tmp_path):
+    own = Path(shutil.copy(images, tmp_path / "own.h5"))
+    data = Data(data=str(own), normalise="fashion-mnist")
+    begun(tmp_path / "run", None, method=None, data=data)
+    with h5py.File(own, "r+") as file:
+        file["train/labels"][0] = 9 - file["train/labels"][0]
+    with pytest.raises(RunError, match="run has learned from labels"):
+        train(resumed_config(tmp_path / "run"), resume=True)
+
+
+def test_a_run_goes_on_where_its_store_is_now_and_keeps_that_in_mind(own_store, tmp_path):
+    begun(tmp_path / "run", own_store)
+    moved = own_store.rename(tmp_path / "moved")
+    train(resumed_config(tmp_path / "run", store=(moved,)), resume=True)
+    assert resumed_config(tmp_path / "run").store == (moved,)
+
+
+def test_images_that_moved_are_found_where_they_are_said_to_be(images, tmp_path):
+    own = Path(shutil.copy(images, tmp_path / "own.h5"))
+    begun(tmp_path / "run", None, method=None, data=Data(data=str(own), normalise="fashion-mnist"))
+    own.rename(tmp_path / "moved.h5")
+    resumed = resumed_config(tmp_path / "run", data=str(tmp_path / "moved.h5"), workers=0)
+    assert train(resumed, resume=True)["epochs"] == 1
+
+
+def test_a_run_finds_its_store_and_images_from_every_folder(own_store, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(images, "own.h5")
+    begun(Path("run"), Path("store"), data=Data(data="own.h5"))
+    monkeypatch.chdir("/")
+    resumed = resumed_config(tmp_path / "run")
+    assert (resumed.store, resumed.data.data) == ((own_store,), str(tmp_path / "own.h5"))
+    assert train(resumed, resume=True)["epochs"] == 1
+
+
+def test_another_number_of_stores_is_refused(stores, second_store, tmp_path):
+    RunFolder.create(tmp_path / "run", config(tmp_path / "run", stores["float16"]).model_dump(mode="json"))
+    with pytest.raises(RunError, match=r"begun with 1 store\(s\), and --store names 2"):
+        resumed_config(tmp_path / "run", store=(stores["float16"], second_store))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_processes_do_not_train_in_one_folder(stores, tmp_path, monkeypatch, resume):
+    monkeypatch.setattr("cache_kd.rundir.PATIENCE", 0.0)
+    run = config(tmp_path / "run", stores["float16"], epochs=1)
+    if resume:
+        RunFolder.create(run.out, run.model_dump(mode="json"))
+    with alone_at(run.out), pytest.raises(RunError, match="run: another process trains there"):
+        train(run, resume=resume)
+    assert not (run.out / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_lock_that_a_kill_left_is_no_hindrance(stores, tmp_path, resume):
+    run = config(tmp_path / "run", stores["float16"], epochs=1)
+    run.out.mkdir()
+    (run.out / "train.lock").touch()
+    if resume:
+        RunFolder.create(run.out, run.model_dump(mode="json"))
+    assert train(run, resume=resume)["epochs"] == 1
+
+
+def test_nothing_is_put_into_a_folder_of_somebody_elses(stores, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(RunError, match="is not empty"):
+        train(config(tmp_path, stores["float16"]))
+    assert {path.name for path in tmp_path.iterdir()} == {"notes.txt"}

@@ -88,7 +88,9 @@ def test_the_proof_can_fail(stores, live, tmp_path):
 def test_a_run_leaves_config_metrics_weights_and_summary(stores, tmp_path):
     summary = train(config(tmp_path / "run", stores["float16"], method="rld", epochs=2))
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "weights.safetensors", "state.safetensors", "summary.json"}
+    assert names == {
+        "config.json", "metrics.jsonl", "weights.safetensors", "state.safetensors", "summary.json", "train.lock",
+    }  # fmt: skip
     assert summary == RunFolder.open(tmp_path / "run").summary
     assert summary["teacher"] == "cached"
     assert 0 <= summary["agreement"] <= 1
@@ -297,6 +299,11 @@ def test_what_does_not_fit_together_is_refused(stores, images, tmp_path):
         asked()
     with pytest.raises(ConfigError, match="method 'kd' needs a teacher"):
         asked(**{"data.data": str(images), "method": "kd"})
+    rising = {"alpha": {"points": [[1, 0.0], [2, 1.0]]}, "beta": 0.0}  # dkd reads nothing before the second epoch
+    with pytest.raises(ConfigError, match="method 'dkd' needs a teacher"):
+        asked(**{"data.data": str(images), "method": "dkd", "knobs": rising})
+    with pytest.raises(ConfigError, match="seed"):
+        asked(**{"data.data": str(images), "seed": 2**64})
     with pytest.raises(ConfigError, match="the store says recipe"):
         asked(**{"store": str(stores["float16"]), "data.recipe": "rrc"})
     with pytest.raises(ConfigError, match="'stretches' divides the epochs among a store's views; pass --store"):
@@ -422,6 +429,13 @@ def test_a_live_teacher_with_other_weights_is_refused(stores, teacher_weights, t
 def test_a_diverged_training_stops_with_a_mend(stores, tmp_path):
     with pytest.raises(RunError, match=r"diverged. Lower --set optimiser\.lr"):
         train(config(tmp_path / "run", stores["float16"], optimiser=Optimiser(lr=1e9), epochs=3))
+
+
+def test_a_training_that_diverges_in_its_last_step_stops_with_the_same_mend(stores, tmp_path):
+    """The only loss is that of the first weights, so the test images are the first to show it."""
+    gone = config(tmp_path / "run", stores["float16"], optimiser=Optimiser(lr=1e30), batch_size=512)
+    with pytest.raises(RunError, match=r"of 128 of 128 test images are not finite.*diverged. Lower --set optimiser"):
+        train(gone)
 
 
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on(stores, small_disk):

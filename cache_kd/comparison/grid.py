@@ -37,6 +37,9 @@ OF_THE_GRID = {
 # another value of these gives the same numbers
 WITHOUT_EFFECT = ("out", "workers", "render", "checkpoint_steps", "checkpoint_minutes", "log_steps", "tensorboard")
 
+# the same from wherever they are named
+PLACES = ("data.data", "data.root", "live_teacher.checkpoint")
+
 
 class CompareConfig(Config):
     """Which runs are compared: every method with every student, store, varied value and seed."""
@@ -118,13 +121,11 @@ def differences(asked: TrainConfig, found: TrainConfig) -> dict[str, tuple[Any, 
 
     Args:
         asked: of a cell.
-        found: in its folder; what a run decides for itself when it starts, and writes down, is no difference.
+        found: in its folder; the window, which a run decides for itself when it starts, is no difference.
     """
     before, after = _decisive(found), _decisive(asked)
     if asked.order.window is None:
         before["order.window"] = after["order.window"]
-    if asked.views is None:
-        before["views"] = after["views"]
     keys = sorted(before.keys() | after.keys())
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
@@ -239,5 +240,6 @@ def _word(value: Any) -> str:
 
 
 def _decisive(config: TrainConfig) -> dict[str, Any]:
-    values = config.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
-    return {**dict(flat(values)), "store": [str(path.resolve()) for path in config.store]}
+    values = dict(flat(config.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))))
+    places = {key: str(Path(values[key]).resolve()) for key in PLACES if values.get(key) is not None}
+    return {**values, **places, "store": [str(path.resolve()) for path in config.store]}

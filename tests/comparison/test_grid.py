@@ -150,6 +150,16 @@ def test_a_run_differs_by_what_decides_its_numbers():
     assert not differences(asked, asked)
 
 
+def test_weights_are_the_same_from_wherever_they_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = {"live_teacher": {"checkpoint": "w.safetensors"}}
+    _, near = (cell.config for cell in cells_of(grid(methods=["kd"], live=["kd"], run=run)))
+    far = near.model_copy(
+        update={"live_teacher": near.live_teacher.model_copy(update={"checkpoint": tmp_path / "w.safetensors"})}
+    )
+    assert not differences(near, far)
+
+
 def test_what_a_run_decided_for_itself_is_no_difference():
     (asked,) = (cell.config for cell in cells_of(grid(methods=["kd"])))
     decided = asked.model_copy(update={"order": asked.order.model_copy(update={"window": 0})})
