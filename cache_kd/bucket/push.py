@@ -100,7 +100,7 @@ def _read(path: Path, name: str) -> bytes:
     except OSError as fault:
         raise StoreError(
             f"{path / name} cannot be read ({fault.strerror}); it was there when the upload began. What was sent is "
-            "kept there, and is no store yet. Push again once the store is whole (kdcache verify)."
+            "kept there, and nobody reads it yet. Push again once the store is whole (kdcache verify)."
         ) from None
 
 
