@@ -43,6 +43,14 @@ def lasting_place(name: str | None) -> str | None:
     return str(Path(name).resolve()) if name is not None and Path(name).exists() else name
 
 
+def make_lasting_folder(path: Path) -> None:
+    """Make `path` and whatever is lacking on the way to it; all these names survive a loss of power."""
+    lacking = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in lacking:
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` survive a loss of power."""
     handle = os.open(folder, os.O_RDONLY)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cache_kd.errors import StoreError, StoreMismatch
-from cache_kd.files import destination_of, files_below, sync_folder, write_whole
+from cache_kd.files import destination_of, files_below, make_lasting_folder, sync_folder, write_whole
 from cache_kd.store.arrays import METADATA_FILE, metadata_fault, metadata_files
 from cache_kd.store.damage import own_files
 from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest, differences, read_manifest, root_file
@@ -77,8 +77,7 @@ def claimed(path: Path, asked: Manifest) -> Manifest | None:
     if is_store(path):
         return fitting(path, asked)
     refuse_foreign(path)
-    path.mkdir(parents=True, exist_ok=True)
-    sync_folder(path.parent)
+    make_lasting_folder(path)
     return None
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cache_kd.store.memory import scratch
 from cache_kd.store.object_form import CRC_BYTES, LINE_BYTES, NOT_WRITTEN, ObjectForm
+from cache_kd.store.signature import Signature, signature_of
 
 ABSENT = -1  # offset of a chunk that the file lacks
 
@@ -20,8 +21,6 @@ ABSENT = -1  # offset of a chunk that the file lacks
 # call takes as long as copying 50 kB.
 JOINED_BYTES = 2**22
 JOINED_CHUNKS = 256  # a call takes 1,024 pieces of memory, two for each chunk
-
-Signature = tuple[int, ...]
 
 
 class Unsound(ValueError):
@@ -65,7 +64,7 @@ def read_chunks(
     with file.open("rb", buffering=0) as opened:
         handle = opened.fileno()
         state = os.fstat(handle)
-        signature = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_dev)
+        signature = signature_of(state)
         if seen is None or seen.signature != signature:
             content = scratch(state.st_size)
             _read(handle, [content.data], 0)

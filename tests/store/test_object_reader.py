@@ -16,6 +16,7 @@ from cache_kd.store.arrays import METADATA_FILE, StoredArray
 from cache_kd.store.object_form import form_of
 from cache_kd.store.object_reader import Seen, Unsound, read_chunks
 from cache_kd.store.object_writer import write_object
+from cache_kd.store.signature import signature_of
 
 CHUNK, CHUNKS, WIDTH, ROWS = 16, 3, 2, 40  # a shard of three chunks, the last one short
 
@@ -169,8 +170,7 @@ def test_a_flip_that_leaves_size_and_times_as_they_were_is_seen_by_the_chunk(arr
     between = _between_chunks(array, len(content))
     for place in range(len(content)):
         _replaced(file, content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
-        state = file.stat()
-        now = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_dev)
+        now = signature_of(file.stat())
         if place < len(content) - index and place not in between:
             with pytest.raises(Unsound, match="checksum does not hold"):
                 _read(file, array, ROWS, seen=Seen(now, seen.offsets))
@@ -192,8 +192,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_never_read(array, file):
     content = file.read_bytes()
     _, seen = _read(file, array, ROWS)
     file.write_bytes(content[:20])
-    state = file.stat()
-    now = (state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, state.st_dev)
+    now = signature_of(file.stat())
     with pytest.raises(Unsound, match="ends at byte 20"):
         _read(file, array, ROWS, seen=Seen(now, seen.offsets))
 

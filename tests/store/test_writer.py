@@ -194,6 +194,13 @@ def test_a_link_to_a_folder_of_somebody_is_left_alone_by_a_dump_that_begins_agai
     assert (tmp_path / "mine" / "empty").exists()
 
 
+def test_every_new_folder_on_the_way_to_a_store_is_brought_to_the_disk(describe, tmp_path, monkeypatch):
+    synced = set()
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.add(os.fstat(handle).st_ino))
+    Writer.create_or_resume(tmp_path / "new" / "newer" / "store", describe()).close()
+    assert {folder.stat().st_ino for folder in (tmp_path, tmp_path / "new", tmp_path / "new" / "newer")} <= synced
+
+
 def test_a_second_dump_to_the_same_path_is_refused_while_the_first_writes(tmp_path, describe, write):
     first = Writer.create_or_resume(tmp_path / "store", describe())
     with first, pytest.raises(StoreError, match="another process is writing to this store"):
