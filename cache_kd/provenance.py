@@ -140,7 +140,8 @@ def store_id_of(run: RunFolder) -> str | None:
         found: str | None = summary["store_id"]
         return found
     said = run.state_words().get("seen")
-    return Seen.model_validate_json(said).store_id if said is not None else None
+    with run.readable():
+        return Seen.model_validate_json(said).store_id if said is not None else None
 
 
 def provenance_of(origin: Origin, run: RunFolder, *, weights: Which, fingerprint: str) -> Provenance:

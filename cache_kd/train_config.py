@@ -153,21 +153,22 @@ def resumed_config(
         RunError: there is no run, or it has another number of stores.
         ConfigError: what stands there does not fit.
     """
-    values = {**RunFolder.open(path).config, "out": path}
+    config = build(TrainConfig, {**RunFolder.open(path).config, "out": path}, origin=str(path / "config.json"))
+    if store and len(store) != len(config.store):
+        raise RunError(
+            f"{path} was begun with {len(config.store)} store(s), and --store names {len(store)}. "
+            "Name where each of them is now, in their order, or none."
+        )
+    changes: dict[str, Any] = {}
     if store:
-        if len(store) != len(values["store"]):
-            raise RunError(
-                f"{path} was begun with {len(values['store'])} store(s), and --store names {len(store)}. "
-                "Name where each of them is now, in their order, or none."
-            )
-        values["store"] = tuple(store)
+        changes["store"] = tuple(store)
     if data is not None:
-        values["data"] = {**values["data"], "data": data, "root": root}
+        changes["data"] = config.data.model_copy(update={"data": data, "root": root})
     elif root is not None:
-        values["data"] = {**values["data"], "root": root}
+        changes["data"] = config.data.model_copy(update={"root": root})
     if workers is not None:
-        values["workers"] = workers
-    return build(TrainConfig, values, origin=str(path / "config.json"))
+        changes["workers"] = workers
+    return config.model_copy(update=changes)
 
 
 def lasting(config: TrainConfig) -> TrainConfig:
