@@ -1,12 +1,12 @@
 """What a student learns from its teacher, as configuration: a method, what it borrows, and every number's course."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cache_kd.config import Config
-from cache_kd.distill import Method, Published, compose, lends, needs_of
+from cache_kd.distill import Method, Published, compose, lends
 from cache_kd.distill.compose import NOUN
 from cache_kd.errors import ConfigError
 from cache_kd.methods import make_method, published_for
@@ -64,16 +64,6 @@ class Composition(Config):
         return self.method or ("kd" if self.refine or self.temperature else None)
 
     @property
-    def asks_a_teacher(self) -> bool:
-        """Whether there must be a teacher's logits.
-
-        Raises:
-            ConfigError: as `at`.
-        """
-        method = self.at(1)
-        return method is not None and needs_of(method).teacher
-
-    @property
     def label(self) -> str:
         """A name for tables and folders: `ce`, `rld`, `dkd+normkd`."""
         return "+".join(name for name in (self.base or "ce", self.refine, self.temperature) if name)
@@ -119,14 +109,27 @@ class Composition(Config):
         }
         return {name: _course(name, value) for name, value in values.items() if isinstance(value, dict | Course)}
 
+    def over(self, epochs: int) -> Iterator[Method]:
+        """The method of every epoch; once where no number changes, and none for plain cross-entropy.
+
+        What a method needs may change with a course: a term of weight 0 reads nothing.
+
+        Raises:
+            ConfigError: as `at`.
+        """
+        for epoch in range(1, epochs + 1 if self.courses() else 2):
+            method = self.at(epoch)
+            if method is not None:
+                yield method
+
     def validate_over(self, epochs: int) -> None:
         """Make the method of every epoch once, so that no number of a course is refused in the middle.
 
         Raises:
             ConfigError: as `at`.
         """
-        for epoch in range(1, epochs + 1 if self.courses() else 2):
-            self.at(epoch)
+        for _ in self.over(epochs):
+            pass
 
     def _published(self) -> Published:
         """The authors' numbers that were asked for, beside the defaults, which are those for CIFAR."""

@@ -39,13 +39,24 @@ def predict(
     *,
     device: torch.device,
     precision: TrainPrecision,
+    channels_last: bool,
 ) -> Logits:
-    """Float32 logits of all `pictures` on the CPU, in order; the model is in eval mode meanwhile."""
+    """Float32 logits of all `pictures` on the CPU, in order; the model is in eval mode meanwhile.
+
+    Args:
+        model: gives the logits.
+        normalise: what stands before it.
+        pictures: batches of uint8 pixels.
+        device: where the model is.
+        precision: of its forward pass.
+        channels_last: how its images lie in memory, as in its training.
+    """
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode(), computing(device, precision):
-            logits = [model(normalise(pixels.to(device))).float().cpu() for pixels in pictures]
+            images = (normalise(pixels.to(device), channels_last=channels_last) for pixels in pictures)
+            logits = [model(of_batch).float().cpu() for of_batch in images]
     finally:
         model.train(was_training)
     return torch.cat(logits)

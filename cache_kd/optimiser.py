@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import nn
 
 from cache_kd.config import Config
@@ -36,6 +36,12 @@ class Optimiser(Config):
     betas: tuple[Share, Share] = (0.9, 0.999)
     decay_norm_and_bias: bool = True
     clip_norm: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> "Optimiser":
+        if self.name == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov looks ahead along the momentum, which is 0; set optimiser.nesterov=false too")
+        return self
 
 
 def make_optimiser(config: Optimiser, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

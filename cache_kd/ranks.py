@@ -6,7 +6,7 @@ One process is the common case, and then nothing is handed over. Several are sta
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +21,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed
 
 from cache_kd.device import TrainPrecision, resolve_device
-from cache_kd.errors import RunError
+from cache_kd.errors import ConfigError, RunError
 
 # how the libraries below say that a process they were talking to is gone
 _SIGNS = ("gloo", "NCCL", "Connection", "Timed out")
@@ -90,6 +90,16 @@ class Ranks:
                 distributed.all_reduce(parameter.grad)
                 parameter.grad /= self.count
 
+    @torch.no_grad()
+    def take_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Give `tensors` the values that they have on the first rank."""
+        if self.count == 1:
+            return
+        for tensor in tensors:
+            values = tensor.contiguous()
+            distributed.broadcast(values, 0)
+            tensor.copy_(values)
+
     def any(self, flag: bool) -> bool:
         """Whether `flag` is true on some rank."""
         if self.count == 1:
@@ -137,12 +147,13 @@ def open_ranks(device: str, precision: TrainPrecision) -> Ranks:
         precision: of forward passes.
 
     Raises:
-        ConfigError: the device is not on this machine.
+        ConfigError: the device is not on this machine, or there are fewer of it than processes.
     """
     kind = resolve_device(device).type
     several = distributed.is_torchelastic_launched() and int(os.environ["WORLD_SIZE"]) > 1
     world = int(os.environ["WORLD_SIZE"]) if several else 1
     here = int(os.environ["LOCAL_WORLD_SIZE"]) if several else 1
+    _demand_devices(kind, here)
     # named, not guessed: inside a SLURM job Fabric would look for ranks that nobody started
     environment = TorchElasticEnvironment() if several else LightningEnvironment()
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells how it finds its ranks
@@ -162,6 +173,18 @@ def open_ranks(device: str, precision: TrainPrecision) -> Ranks:
 def is_first() -> bool:
     """Whether this process is the one that speaks, before there are any `Ranks`."""
     return int(os.environ.get("RANK", "0")) == 0 or not distributed.is_torchelastic_launched()
+
+
+def _demand_devices(kind: str, processes: int) -> None:
+    """See that each of the `processes` on this machine has a device of its own; a CPU is shared."""
+    if kind == "cpu":
+        return
+    present = torch.cuda.device_count() if kind == "cuda" else 1
+    if processes > present:
+        raise ConfigError(
+            f"torchrun started {processes} processes on this machine, which has {present} {kind} device(s), and each "
+            f"needs its own. Pass --nproc-per-node {present}, or --device cpu."
+        )
 
 
 def _precision(precision: TrainPrecision, device: str) -> Precision:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cache_kd.device import computing
-from cache_kd.distill import needs_of
+from cache_kd.distill import Method, needs_of
 from cache_kd.errors import ConfigError
 from cache_kd.models.normalise import Normalise
 from cache_kd.objective import Objective
@@ -29,6 +29,24 @@ class Outcome:
     labels: Tensor
 
 
+def check_method(config: TrainConfig, ranks: Ranks) -> None:
+    """Refuse what the method of some epoch cannot do with, before anything is opened.
+
+    Raises:
+        ConfigError: a batch in parts, several processes, float16 or a compiled student.
+    """
+    for method in config.over(config.epochs):
+        _refuse(config, method, ranks)
+
+
+def fewest_samples(config: TrainConfig, samples: int, ranks: Ranks) -> int:
+    """How many of an epoch's `samples` a batch norm is given at least, in one pass of its training."""
+    lengths = [length for length in (min(config.batch_size, samples), samples % config.batch_size) if length]
+    parts = [part for length in lengths for part in _parts(ranks.share(length), config.accumulate)]
+    of_passes = [[sum(part.sizes)] if config.sync_batch_norm else part.sizes for part in parts]
+    return min(size for sizes in of_passes for size in sizes if size)
+
+
 class Step:
     """Turns batches into weights.
 
@@ -41,9 +59,6 @@ class Step:
         optimiser: of all that learns.
         normalise: what stands before the student.
         ranks: the processes that share each batch.
-
-    Raises:
-        ConfigError: the method cannot do with a batch in parts, with several processes, or with float16.
     """
 
     def __init__(
@@ -54,7 +69,6 @@ class Step:
         normalise: Normalise,
         ranks: Ranks,
     ) -> None:
-        _refuse(config, objective, ranks)
         self._config = config
         self._objective = objective
         self._normalise = normalise
@@ -114,7 +128,9 @@ class Step:
     ) -> Outcome:
         """Add the gradients of one part of the batch; `pixels` are this rank's rows, the others all of the part."""
         with self._unsynchronised() if not part.last else nullcontext():
-            logits, seen = self._forward([self._images(of_one_size) for of_one_size in pixels])
+            logits, seen = self._forward(
+                [self._normalise(of_one_size, channels_last=self._config.channels_last) for of_one_size in pixels]
+            )
             # float32 once for both halves of the loss: their gradients are added before a narrow student rounds them
             logits = self._ranks.together(logits.float(), part.sizes, views)
             seen = logits if seen is None else self._ranks.together(seen.float(), part.sizes, views)
@@ -135,10 +151,6 @@ class Step:
         else:
             passed = self._passes(images)
         return passed
-
-    def _images(self, pixels: AnyViews) -> AnyImages:
-        images = self._normalise(pixels)
-        return images if self._config.channels_last else images.contiguous()
 
     def _unsynchronised(self) -> AbstractContextManager[None]:
         """Leaves the exchange of gradients to the last part."""
@@ -200,11 +212,8 @@ def _together(outcomes: Sequence[Outcome]) -> Outcome:
     )
 
 
-def _refuse(config: TrainConfig, objective: Objective, ranks: Ranks) -> None:
-    """What the method of the run cannot do with."""
-    method = objective.method
-    if method is None:
-        return
+def _refuse(config: TrainConfig, method: Method, ranks: Ranks) -> None:
+    """What the method of an epoch cannot do with."""
     if config.accumulate > 1 and (method.aligned or method.views > 1 or needs_of(method).batch):
         raise ConfigError(
             f"{method.name} looks at a batch as a whole; accumulate={config.accumulate} shows it the batch in parts, "
@@ -220,4 +229,9 @@ def _refuse(config: TrainConfig, objective: Objective, ranks: Ranks) -> None:
         raise ConfigError(
             f"{method.name} aligns two gradients, which fp16's scaling of one loss does not reach. Pass --precision "
             "bf16 or float32."
+        )
+    if method.aligned and config.compile:
+        raise ConfigError(
+            f"{method.name} aligns two gradients, and a compiled student gives one: its first backward pass frees what "
+            "the second needs. Leave compile out, or pass --set knobs.aligned=false."
         )

@@ -47,6 +47,9 @@ class SyncedBatchNorm(_BatchNorm):
 
     Two sums over the ranks in each pass: of the values, then of the squared distances from the mean, which loses
     fewer digits than squares of the values would.
+
+    Raises:
+        ValueError: while training, all ranks together have one value of each channel, as from torch's own.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -60,6 +63,8 @@ class SyncedBatchNorm(_BatchNorm):
         own = wide.new_tensor([wide.numel() / wide.shape[1]])
         sums = _Sum.apply(torch.cat([wide.sum(dimensions), own]))
         count = sums[-1].detach()
+        if count.item() == 1:
+            raise ValueError(f"expected more than 1 value per channel over all ranks when training, got {input.shape}")
         mean = sums[:-1] / count
         centred = wide - mean.view(shape)
         variance = _Sum.apply(centred.square().sum(dimensions)) / count

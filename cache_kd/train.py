@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cache_kd.average import WeightAverage
-from cache_kd.errors import RunError
 from cache_kd.material import Material
 from cache_kd.models.zoo import build as build_model
 from cache_kd.objective import Objective
@@ -25,7 +25,7 @@ from cache_kd.ranks import Ranks, open_ranks
 from cache_kd.recorder import Recorder, recording
 from cache_kd.rendering import Request
 from cache_kd.state import Position, State
-from cache_kd.step import Outcome, Step
+from cache_kd.step import Outcome, Step, check_method, fewest_samples
 from cache_kd.stopping import Stop, hearing
 from cache_kd.stream import Batch
 from cache_kd.synced_norm import synchronise
@@ -34,11 +34,21 @@ from cache_kd.train_config import Data as Data
 from cache_kd.train_config import LiveTeacher as LiveTeacher
 from cache_kd.train_config import TrainConfig as TrainConfig
 from cache_kd.train_config import resumed_config as resumed_config
-from cache_kd.train_data import check_views, epoch_order, open_material, own_samples, settled, views_of_epoch
+from cache_kd.train_data import (
+    check_labels,
+    check_views,
+    epoch_order,
+    open_material,
+    own_samples,
+    settled,
+    views_of_epoch,
+)
 from cache_kd.train_faithful import demand_faithful_stores
-from cache_kd.train_figures import averaged_figures, figures_of
+from cache_kd.train_figures import averaged_figures, diverged, figures_of
 from cache_kd.train_teachers import TeacherLogits
 from cache_kd.train_words import announcement, epoch_line, summary
+from cache_kd.trial import SAMPLES, demand_logits, demand_training
+from cache_kd.types import Images
 
 
 def train(config: TrainConfig, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
@@ -57,8 +67,10 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
     """
     config.validate_over(config.epochs)
     ranks = open_ranks(config.device, config.precision)
+    check_method(config, ranks)
     progress = progress if progress is not None and ranks.first else Silent()
     material = open_material(config, ranks.device, progress)
+    check_labels(config, material)
     teachers = TeacherLogits(config, material, ranks.device)
     origin = origin_of(config, material, teachers.live)
     cosines = demand_faithful_stores(config, material, progress)
@@ -71,11 +83,16 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
     ):
         torch.manual_seed(config.seed)
         student = _student(config, material, ranks)
-        objective = Objective(config, student, _example(material, ranks), material.source.classes)
+        example = _example(config, material, ranks)
+        demand_logits(student, config.student, example, material.source.classes)
+        objective = Objective(config, student, example, material.source.classes)
         config = settled(config, objective, material)
         check_views(config, objective, material, ranks)
         if ranks.count > 1 and config.sync_batch_norm:
             synchronise(objective.passes, ranks.device)
+        _try_training(config, objective, material, ranks)
+        if config.compile:
+            student.compile()
         optimiser = make_optimiser(config.optimiser, [*student.parameters(), *objective.learned.parameters()])
         step = Step(config, objective, optimiser, material.normalise, ranks)
         average = WeightAverage(student, config.ema_decay) if config.ema_decay else None
@@ -178,27 +195,35 @@ def _student(config: TrainConfig, material: Material, ranks: Ranks) -> nn.Module
     student.to(ranks.device)
     if config.channels_last:
         student.to(memory_format=torch.channels_last)
-    if config.compile:
-        student.compile()
     if not ranks.first:
-        torch.manual_seed(config.seed + (ranks.rank << 32))
+        torch.manual_seed((config.seed + (ranks.rank << 32)) % 2**64)
     return student
 
 
-def _example(material: Material, ranks: Ranks) -> Tensor:
-    """Two normalised views, to see what passes through a student."""
-    pixels = material.renderer.rendering(Request("train", np.arange(2), 0)).pixels
-    return material.normalise(pixels.to(ranks.device))
+def _example(config: TrainConfig, material: Material, ranks: Ranks, view: int = 0) -> Images:
+    """A normalised view of two samples, to see what passes through a student."""
+    pixels = material.renderer.rendering(Request("train", np.arange(SAMPLES), view)).pixels
+    return material.normalise(pixels.to(ranks.device), channels_last=config.channels_last)
+
+
+def _try_training(config: TrainConfig, objective: Objective, material: Material, ranks: Ranks) -> None:
+    """Show the student two samples as a batch shows them, before there is a run folder."""
+    views = [_example(config, material, ranks, view) for view in views_of_epoch(config, objective, material, 0)]
+    demand_training(
+        objective.passes.student,
+        objective.passes,
+        config.student,
+        [torch.cat(list(run)) for _, run in groupby(views, key=lambda each: each.shape)],
+        material.source.classes,
+        fewest=fewest_samples(config, len(material.source), ranks),
+    )
 
 
 def _check_finite(values: dict[str, float], epoch: int, step: int) -> None:
     broken = {name: value for name, value in values.items() if not math.isfinite(value)}
     if broken:
         shown = ", ".join(f"{name} = {value}" for name, value in broken.items())
-        raise RunError(
-            f"Epoch {epoch + 1}, step {step}: {shown}; the training has diverged. "
-            "Lower --set optimiser.lr, or warm up with --set schedule.warmup_epochs=1."
-        )
+        raise diverged(f"Epoch {epoch + 1}, step {step}: {shown}")
 
 
 class Stopwatch:

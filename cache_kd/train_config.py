@@ -10,6 +10,7 @@ from cache_kd.bucket.url import LocalPath
 from cache_kd.composition import Composition
 from cache_kd.config import Config, build
 from cache_kd.device import DeviceName, TrainPrecision
+from cache_kd.distill import needs_of
 from cache_kd.distill.fold import Fold
 from cache_kd.errors import RunError
 from cache_kd.faithfulness import LEAST_COSINE
@@ -48,7 +49,8 @@ class Teachers(Config):
     """How several teachers become one, where there is more than one store."""
 
     fold: Fold = "mean_probabilities"
-    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()  # one per store, in their order; none: equal
+    # one per store, in their order; none: equal. in float32, in which they are taken, none is 0 and no sum is infinite
+    weights: tuple[Annotated[float, Field(ge=1e-12, le=1e12)], ...] = ()
 
 
 class TrainConfig(Composition):
@@ -62,7 +64,8 @@ class TrainConfig(Composition):
     live_teacher: LiveTeacher | None = None
     epochs: Annotated[int, Field(ge=1)] = 10
     batch_size: Annotated[int, Field(ge=1)] = 128
-    seed: int = 0  # of initialisation and order; the views of a store have the store's own
+    # of initialisation and order; the views of a store have the store's own
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**64)] = 0
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     accumulate: Annotated[int, Field(ge=1)] = 1  # parts that a batch is computed in, one after the other
@@ -92,6 +95,15 @@ class TrainConfig(Composition):
         if value is None:
             return ()
         return (value,) if isinstance(value, str | Path) else value
+
+    @property
+    def asks_a_teacher(self) -> bool:
+        """Whether there must be a teacher's logits, in some epoch.
+
+        Raises:
+            ConfigError: as `at`.
+        """
+        return any(needs_of(method).teacher for method in self.over(self.epochs))
 
     @property
     def weights(self) -> tuple[float, ...]:

@@ -131,7 +131,7 @@ def check_views(config: TrainConfig, objective: Objective, material: Material, r
     """Refuse what the views cannot give to the method, before there is a run folder.
 
     Raises:
-        KdCacheError: there are too few views, or the method cannot do with mixed labels or parted partners.
+        KdCacheError: there are too few views, or a window would part partners.
     """
     if objective.views > 1 and config.views_per_batch not in (1, objective.views):
         raise ConfigError(
@@ -144,10 +144,19 @@ def check_views(config: TrainConfig, objective: Objective, material: Material, r
             f"{material.stores[0].reader.path} has {material.views} view(s) of each sample, and every batch takes "
             f"{needed}. Dump with --views {needed} or more."
         )
-    if objective.method is not None and material.recipe.pairs(config.seed, len(material.source), 0) is not None:
-        refuse_mixed(objective.method, material.source.classes)
     # refuses a window that would part mixing partners, and batches that the ranks cannot share
     epoch_order(config, material, ranks, epoch=0, view=0)
+
+
+def check_labels(config: TrainConfig, material: Material) -> None:
+    """Refuse mixed views for a method that reads the label, be it in one epoch only.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if material.recipe.pairs(config.seed, len(material.source), 0) is not None:
+        for method in config.over(config.epochs):
+            refuse_mixed(method, material.source.classes)
 
 
 def _shown_views(config: TrainConfig, material: Material) -> int:

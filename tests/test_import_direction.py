@@ -25,7 +25,7 @@ FLOORS = (
     {"siblings"},
     {"ensemble", "material", "train_config"},
     {"provenance"},
-    {"recorder", "step", "train_data", "train_faithful", "train_figures", "train_teachers", "train_words"},
+    {"recorder", "step", "train_data", "train_faithful", "train_figures", "train_teachers", "train_words", "trial"},
     {"dump", "export_student", "foreign", "foreign_fkd", "look", "lookup", "merge", "plan", "repair", "sheet", "train",
      "verify"},
     {"comparison", "demo"},

@@ -2,6 +2,8 @@ import pytest
 import torch
 from torch import nn
 
+from cache_kd.config import build
+from cache_kd.errors import ConfigError
 from cache_kd.optimiser import Optimiser, make_optimiser
 
 
@@ -34,3 +36,9 @@ def test_norms_and_biases_can_be_kept_from_decaying(name):
 def test_the_betas_of_adamw_are_the_asked_ones():
     (group,) = make_optimiser(Optimiser(name="adamw", betas=(0.8, 0.95)), model().parameters()).param_groups
     assert group["betas"] == (0.8, 0.95)
+
+
+def test_nesterov_without_momentum_is_refused_for_sgd_alone():
+    with pytest.raises(ConfigError, match=r"momentum, which is 0; set optimiser\.nesterov=false too"):
+        build(Optimiser, {"nesterov": True, "momentum": 0.0})
+    make_optimiser(Optimiser(name="adamw", nesterov=True, momentum=0.0), model().parameters())

@@ -11,13 +11,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cache_kd.errors import ConfigError
+from cache_kd.models.checkpoint import load_weights
+from cache_kd.models.zoo import build
 from cache_kd.optimiser import Optimiser
 from cache_kd.order import EpochOrder
-from cache_kd.ranks import open_ranks
+from cache_kd.progress import Silent
+from cache_kd.ranks import _demand_devices, open_ranks
 from cache_kd.rundir import RunFolder
 from cache_kd.schedule import Schedule
 from cache_kd.step import _parts
 from cache_kd.train import TrainConfig, train
+from cache_kd.train_data import open_material
+from cache_kd.train_figures import figures_of
 
 SAMPLES = 333
 WORKER = Path(__file__).with_name("ranks_worker.py")
@@ -44,6 +50,7 @@ RUNS = {
 }
 
 
+OWN_STATISTICS = {"method": "kd", "sync_batch_norm": False, "epochs": 1}
 GRADIENTS = ("kd", "dtd", "dist", "lr")
 
 
@@ -87,6 +94,8 @@ def together(odd_store, tmp_path_factory):
     jobs = [{"config": each.model_dump(mode="json")} for each in runs.values()]
     halted = config(root / "halted", odd_store, **RUNS["dtd"], checkpoint_steps=4)
     jobs.append({"config": halted.model_dump(mode="json"), "end_after": 15})
+    own = config(root / "own statistics", odd_store, **OWN_STATISTICS)
+    jobs.append({"config": own.model_dump(mode="json")})
     for name, changes in (("aligned", {"method": "dhkd"}), ("uneven", {"method": "kd", "batch_size": 33})):
         jobs.append({"config": config(root / name, odd_store, **changes).model_dump(mode="json")})
     jobs.extend({"gradients": method, "out": str(root / f"{method}.gradients")} for method in GRADIENTS)
@@ -145,6 +154,26 @@ def test_what_two_processes_cannot_do_is_refused_by_all_of_them(together):
         assert "knobs.aligned=false" in (together / f"aligned.rank{rank}").read_text()
         assert "A batch of 33 cannot be shared by 2 processes" in (together / f"uneven.rank{rank}").read_text()
     assert not (together / "aligned").exists()
+
+
+def test_the_figures_are_those_of_the_saved_weights_where_each_process_has_statistics_of_its_own(together, odd_store):
+    run = RunFolder.open(together / "own statistics")
+    asked = config(together / "own statistics", odd_store, **OWN_STATISTICS)
+    ranks = open_ranks("cpu", "float32")
+    material = open_material(asked, ranks.device, Silent())
+    saved = build("resnet8x0.5", classes=10, channels=1)
+    load_weights(saved, run.path / "weights.safetensors")
+    with material.renderer:
+        figures = figures_of(asked, saved, material, ranks)
+    assert run.metrics()[-1]["cross_entropy"] == pytest.approx(figures.cross_entropy, rel=1e-6)
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"torchrun started 2 processes .* has 1 cuda device.*--nproc-per-node 1"):
+        _demand_devices("cuda", 2)
+    _demand_devices("cuda", 1)
+    _demand_devices("cpu", 2)
 
 
 @pytest.mark.slow

@@ -3,17 +3,18 @@
 import shutil
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from cache_kd.errors import ConfigError
+from cache_kd.errors import ConfigError, ModelError
 from cache_kd.models.checkpoint import read_about
 from cache_kd.optimiser import Optimiser
 from cache_kd.rundir import RunFolder
 from cache_kd.schedule import Schedule
-from cache_kd.train import TrainConfig, train
+from cache_kd.train import Data, TrainConfig, train
 
 FLAT = Schedule(name="constant")
 
@@ -67,6 +68,14 @@ def test_a_method_that_looks_at_the_batch_is_not_shown_it_in_parts(stores, tmp_p
     assert not (tmp_path / "run").exists()
 
 
+def test_a_method_that_will_look_at_the_batch_is_not_shown_it_in_parts_either(stores, tmp_path):
+    """Without a bias dtd is kd."""
+    rising = {"method": "dtd", "knobs": {"bias": {"points": [[1, 0.0], [2, 1.0]]}}, "accumulate": 2}
+    with pytest.raises(ConfigError, match="dtd looks at a batch as a whole; accumulate=2"):
+        train(config(tmp_path / "run", stores["float32"], epochs=2, **rising))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_long_gradient_is_shortened(stores, tmp_path):
     """One step of plain SGD: the weights move by lr times the length that is left."""
     optimiser = Optimiser(lr=1.0, momentum=0.0, weight_decay=0.0, clip_norm=0.125)
@@ -98,6 +107,31 @@ def test_the_layout_of_images_in_memory_changes_no_more_than_rounding(stores, tm
     assert close(weights(tmp_path / "last"), weights(tmp_path / "first"), 1e-5)
 
 
+class Flattening(torch.nn.Linear):
+    """Wants the map before it in the usual layout."""
+
+    def forward(self, images):
+        return super().forward(images.view(images.size(0), -1))
+
+
+def flattening(classes: int, channels: int = 1) -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Conv2d(channels, 4, 5, stride=3), Flattening(256, classes))
+
+
+def test_the_layout_of_images_is_that_of_training_in_the_evaluation_too(tmp_path):
+    """In colour: of one channel the two layouts are the same bytes."""
+    with h5py.File(tmp_path / "colour.h5", "w") as file:
+        for split in ("train", "test"):
+            file[f"{split}/images"] = np.random.default_rng(0).integers(256, size=(8, 28, 28, 3), dtype=np.uint8)
+            file[f"{split}/labels"] = np.arange(8) % 2
+        file.attrs["classes"] = ["one", "other"]
+    data = Data(data=str(tmp_path / "colour.h5"), recipe="none", normalise={"mean": [0.5] * 3, "std": [0.5] * 3})
+    changes = {"method": None, "data": data, "student": f"{__name__}:flattening"}
+    train(config(tmp_path / "first", (), channels_last=False, **changes))
+    with pytest.raises(ModelError, match="view size is not compatible"):
+        train(config(tmp_path / "last", (), **changes))
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_a_narrow_precision_learns_what_float32_learns(stores, tmp_path, precision):
     """The losses of 8 gentle steps are within 2 % of each other."""
@@ -114,6 +148,12 @@ def test_a_narrow_precision_learns_what_float32_learns(stores, tmp_path, precisi
 def test_aligned_gradients_are_refused_in_fp16(stores, tmp_path):
     with pytest.raises(ConfigError, match=r"dhkd aligns two gradients, .*bf16 or float32"):
         train(config(tmp_path / "run", stores["float32"], method="dhkd", precision="fp16"))
+
+
+def test_aligned_gradients_are_refused_of_a_compiled_student(stores, tmp_path):
+    with pytest.raises(ConfigError, match=r"dhkd aligns two gradients, .*Leave compile out, .* knobs\.aligned=false"):
+        train(config(tmp_path / "run", stores["float32"], method="dhkd", compile=True))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -105,6 +105,14 @@ def test_a_method_that_reads_the_label_refuses_mixed_views_by_name(kinds, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_method_that_will_read_the_label_refuses_mixed_views_before_its_first_epoch(kinds, tmp_path):
+    """With weights of 0 dkd reads nothing."""
+    rising = {"alpha": {"points": [[1, 0.0], [2, 1.0]]}, "beta": 0.0}
+    with pytest.raises(ConfigError, match="dkd needs the one label of each sample; these are mixed"):
+        train(config(tmp_path / "run", kinds / "mixed", method="dkd", knobs=rising))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_window_that_would_part_partners_is_refused_before_anything_is_written(kinds, tmp_path):
     with pytest.raises(ConfigError, match=r"needs mixing partners from one chunk of \d+ rows"):
         train(config(tmp_path / "run", kinds / "mixed", order=OrderConfig(window=2)))

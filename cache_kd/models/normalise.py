@@ -19,11 +19,15 @@ class Normalise(Config):
     mean: tuple[float, ...]
     std: tuple[Positive, ...]
 
-    def __call__(self, pixels: Tensor) -> Images:
+    def __call__(self, pixels: Tensor, *, channels_last: bool = True) -> Images:
         """Images float32 [batch, channels, height, width] from `pixels` uint8 [batch, height, width, channels].
 
         The result is channels-last in memory, which is how the pixels came, so nothing is moved;
         convolutions on a CPU are about twice as fast on it.
+
+        Args:
+            pixels: as they were rendered.
+            channels_last: False for a model that wants the usual layout of its images in memory.
         """
         std = torch.tensor(self.std, dtype=torch.float32, device=pixels.device)
         mean = torch.tensor(self.mean, dtype=torch.float32, device=pixels.device)
@@ -31,7 +35,8 @@ class Normalise(Config):
         # of 224x224 takes 0.07 ms instead of 0.26, of 32x32 0.9 us instead of 4.9
         width = pixels.shape[2]
         rows = pixels.flatten(2).float().mul_((1 / (255 * std)).repeat(width)).sub_((mean / std).repeat(width))
-        return rows.view(pixels.shape).permute(0, 3, 1, 2)
+        images = rows.view(pixels.shape).permute(0, 3, 1, 2)
+        return images if channels_last else images.contiguous()
 
 
 # as the literature's code has them
