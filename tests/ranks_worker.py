@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 2 tests/ranks_worker.py JOBS.json
 
 A job is {"config": a TrainConfig} and may have "end_after": steps after which every process ends the run, to resume it,
-or "die_after": steps after which the last rank is gone without a word. Or it is {"gradients": a method, "out": a file}.
+or "die_after": steps after which the last rank is gone without a word, or "plain_batch": test images of a batch, there
+and in later jobs. Or it is {"gradients": a method, "out": a file}.
 """
 
 import copy
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.distributed
 
+from cache_kd import rendering
 from cache_kd.distill import per_sample_loss
 from cache_kd.errors import KdCacheError
 from cache_kd.methods import make_method
@@ -36,6 +38,7 @@ def main() -> None:
             _compare_gradients(job["gradients"], Path(job["out"]))
             continue
         config = TrainConfig.model_validate(job["config"])
+        rendering.PLAIN_BATCH = job.get("plain_batch", rendering.PLAIN_BATCH)
         try:
             if "die_after" in job and os.environ["RANK"] == "1":
                 _after(job["die_after"], lambda: os._exit(9))

@@ -95,7 +95,7 @@ def together(odd_store, tmp_path_factory):
     halted = config(root / "halted", odd_store, **RUNS["dtd"], checkpoint_steps=4)
     jobs.append({"config": halted.model_dump(mode="json"), "end_after": 15})
     own = config(root / "own statistics", odd_store, **OWN_STATISTICS)
-    jobs.append({"config": own.model_dump(mode="json")})
+    jobs.append({"config": own.model_dump(mode="json"), "plain_batch": 32})
     for name, changes in (("aligned", {"method": "dhkd"}), ("uneven", {"method": "kd", "batch_size": 33})):
         jobs.append({"config": config(root / name, odd_store, **changes).model_dump(mode="json")})
     jobs.extend({"gradients": method, "out": str(root / f"{method}.gradients")} for method in GRADIENTS)
