@@ -152,7 +152,12 @@ def _dataset(file: h5py.File, spec: SourceSpec, name: str) -> h5py.Dataset:
 def _class_names(file: h5py.File, spec: SourceSpec) -> tuple[str, ...] | None:
     """The attribute `classes`, else one number per class of the training labels, else None."""
     if "classes" in file.attrs:
-        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in file.attrs["classes"])
+        names = file.attrs["classes"]
+        if np.ndim(names) != 1:
+            raise SourceError(
+                f"{spec.data}: the attribute `classes` is {names!r}; it holds the name of each class, or is not there."
+            )
+        return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
     if spec.split == "train" or "train" not in file:
         return None
     train = _dataset(file, spec.model_copy(update={"split": "train"}), "labels")

@@ -30,6 +30,10 @@ def _replace(name, content):
         (_replace("train/labels", np.zeros(20)), "labels are float64; expected integers"),
         (_replace("train/labels", np.arange(20) - 3), "label -3 at sample 0; expected 0 or more"),
         (lambda file: file.attrs.update(classes=["cat", "dog"]), "label 2 at sample 2, but there are 2 classes"),
+        (
+            lambda file: file.attrs.update(classes=10),
+            "the attribute `classes` is .*10.*; it holds the name of each class",
+        ),
     ],
 )
 @pytest.mark.parametrize("limit", [0, 2**30])
