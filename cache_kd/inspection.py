@@ -9,6 +9,7 @@ from cache_kd.config import Config
 from cache_kd.faithfulness import stored_cosines
 from cache_kd.methods import make_method
 from cache_kd.store.catalog import bytes_on_disk
+from cache_kd.store.locks import Reading
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
 
@@ -35,11 +36,12 @@ def inspect_store(path: Path | str) -> Inspection:
     """
     if isinstance(path, str):
         return _glance(open_remote(path))
+    reading = Reading(path)
     reader = Reader.open(path, partial=True)
     manifest = reader.manifest
     size = bytes_on_disk(path)
     complete = reader.complete
-    return Inspection(
+    found = Inspection(
         manifest=manifest,
         complete=complete,
         bytes=size,
@@ -47,6 +49,8 @@ def inspect_store(path: Path | str) -> Inspection:
         teacher_accuracy=_accuracy(reader) if complete == 1 and "test" in manifest.parts else None,
         gradient_cosines=stored_cosines(reader, {name: make_method(name) for name in PAPERS}) if complete == 1 else {},
     )
+    del reading  # until here nobody could remove the store
+    return found
 
 
 def _glance(remote: RemoteStore) -> Inspection:

@@ -31,7 +31,8 @@ class MergeConfig(Config):
     members: Annotated[tuple[Path, ...], Field(min_length=2)]
     store: LocalPath
     average: Average = "logits"
-    weights: tuple[Annotated[float, Field(gt=0)], ...] | None = None  # of the members; None: all alike
+    # of the members; None: all alike. The bound keeps sums of them finite.
+    weights: tuple[Annotated[float, Field(gt=0, le=1e12)], ...] | None = None
     codec: str | dict[str, Any] = "float16"
     normalise: str | dict[str, Any] | None = None  # which students take over; None: as all members have it
 

@@ -31,7 +31,7 @@ class Optimiser(Config):
     name: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, Field(gt=0)] = 0.1
     momentum: Share = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 5e-4
     nesterov: bool = False
     betas: tuple[Share, Share] = (0.9, 0.999)
     decay_norm_and_bias: bool = True

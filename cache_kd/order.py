@@ -36,8 +36,8 @@ class OrderConfig(Config):
             stands above it.
     """
 
-    window: Annotated[int, Field(ge=0)] | None = None
-    memory_gb: Annotated[float, Field(gt=0)] = 4.0
+    window: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    memory_gb: Annotated[float, Field(gt=0, le=1e9)] = 4.0
 
     @property
     def memory(self) -> int:

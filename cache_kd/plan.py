@@ -39,13 +39,13 @@ METHODS = ("kd", "normkd", "la", "dtd", "rld", "atkd")
 class PlanConfig(TeacherConfig):
     """A dump that is thought of, what it may take and lose, and what it is for."""
 
-    budget_bytes: Annotated[int, Field(gt=0)] | None = None  # of the whole store
+    budget_bytes: Annotated[int, Field(gt=0, lt=2**63)] | None = None  # of the whole store
     max_kl: Annotated[float, Field(gt=0)] | None = None  # nats, at the temperature `at_tau`
-    at_tau: Annotated[int, Field(ge=1)] = 4
+    at_tau: Annotated[int, Field(ge=1, le=10**6)] = 4
     methods: tuple[str, ...] | None = None  # or compositions; None: those of METHODS that the recipe can serve
     codecs: tuple[str | dict[str, Any], ...] | None = None  # None: every one that there is, in several settings
-    students: Annotated[int, Field(ge=1)] = 10
-    epochs: Annotated[int, Field(ge=1)] = 240  # of each student
+    students: Annotated[int, Field(ge=1, le=10**9)] = 10
+    epochs: Annotated[int, Field(ge=1, le=10**9)] = 240  # of each student
     pilot: Annotated[int, Field(ge=2)] = 4096  # views that the teacher is asked about now
     out: Path | None = None  # .png, .svg or .html
 

@@ -16,6 +16,7 @@ from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request
 from cache_kd.store.codec import Answers
 from cache_kd.store.damage import Damage, find_damage
+from cache_kd.store.locks import Reading
 from cache_kd.store.manifest import Manifest
 from cache_kd.store.reader import Reader
 from cache_kd.store.record import knob_pieces
@@ -87,6 +88,7 @@ def verify(
         KdCacheError: the store, its images or its teacher cannot be opened, or are others.
     """
     progress = progress or Silent()
+    reading = Reading(path)
     reader = Reader.examine(path)
     manifest = reader.manifest
     damage = find_damage(path, manifest, deep=deep)
@@ -116,6 +118,7 @@ def verify(
             if differences is not None:
                 outcomes += differences(pixels, part, view, samples)
             advance(len(samples))
+    del reading  # until here nobody could remove the store
     worst = max(outcomes, key=lambda outcome: outcome.excess, default=None)
     return Verification(
         deep=deep,

@@ -1,6 +1,7 @@
 """`kdcache plan`: which codec to dump a teacher with, measured on a pilot."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import click
@@ -40,7 +41,7 @@ class Bytes(click.ParamType):
         words = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B)?", value.strip().upper())
         if words is None:
             self.fail(f"{value!r} is no size; write a number and B, kB, MB, GB or TB, for example 5GB.", param, ctx)
-        return int(float(words[1]) * UNITS[words[2] or ""])
+        return int(Decimal(words[1]) * UNITS[words[2] or ""])
 
 
 @click.command()

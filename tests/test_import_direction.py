@@ -35,7 +35,8 @@ FLOORS = (
 # within one floor, who may import whom
 FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
-    "alone": {"disk", "errors"}, "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"}, "schedule": {"config"}, "device": {"errors"},
+    "alone": {"disk", "errors"}, "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"},
+    "schedule": {"config"}, "device": {"errors"},
     "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
     "stopping": set(), "synced_norm": {"errors"},
 }  # fmt: skip

@@ -36,6 +36,7 @@ from cache_kd.store.arrays import (
     logit_arrays,
 )
 from cache_kd.store.layout import Shard
+from cache_kd.store.locks import Reading
 from cache_kd.store.manifest import seal
 from cache_kd.store.parameters import read_parameters
 from cache_kd.store.reader import Reader
@@ -85,6 +86,7 @@ def export_store(
     """
     progress = progress or Silent()
     started = time.perf_counter()
+    reading = Reading(path)
     reader = Reader.open(path)
     manifest = reader.manifest
     _refuse_place(path, out, force=force)
@@ -115,6 +117,7 @@ def export_store(
                 _put_shard(file, reader, shard)
                 disk.demand_sound()
                 advance(shard.rows)
+    del reading  # until here nobody could remove the store
     return ExportResult(
         file=str(out),
         store_id=manifest.store_id,

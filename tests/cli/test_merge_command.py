@@ -52,6 +52,8 @@ def test_verify_checks_what_can_be_checked_and_repair_asks_its_members(kdcache, 
         (("a", "b", "--store", "s"), "a does not exist"),
         (("a", "b", "--store", "s", "--weights", "1,heavy"), "weights.1"),
         (("a", "b", "--store", "s", "--weights", "1,0"), "greater than 0"),
+        (("a", "b", "--store", "s", "--weights", "1e308,1e308"), "less than or equal to"),
+        (("a", "b", "--store", "s", "--weights", f"1,{'9' * 5000}"), "weights.1"),
     ],
 )
 def test_what_cannot_be_merged_is_one_sentence(kdcache, tmp_path, monkeypatch, arguments, words):

@@ -73,7 +73,16 @@ def test_a_narrow_terminal_shows_every_column(kdcache, words, monkeypatch):
 
 @pytest.mark.parametrize(
     ("more", "words_of_error"),
-    [(("--budget-bytes", "much"), "is no size"), (("--max-kl", "-1"), "max_kl"), (("--out", "."), "is a folder")],
+    [
+        (("--budget-bytes", "much"), "is no size"),
+        (("--max-kl", "-1"), "max_kl"),
+        (("--out", "."), "is a folder"),
+        (("--budget-bytes", "9" * 400), "budget_bytes"),
+        (("--budget-bytes", "9" * 300 + "TB"), "budget_bytes"),
+        (("--at-tau", 10**30), "at_tau"),
+        (("--epochs", "9" * 400), "epochs"),
+        (("--students", "9" * 400), "students"),
+    ],
 )
 def test_a_wish_that_makes_no_sense_is_refused(kdcache, words, more, words_of_error):
     code, _, err = kdcache(*words, *more)

@@ -38,6 +38,7 @@ def test_an_unknown_method_is_named_with_the_nearest_one():
     [
         ("kd", {"tau": "four"}, "tau='four' does not fit"),
         ("kd", {"tau": "4"}, "tau='4' does not fit"),
+        ("kd", {"tau": 1e300}, "tau=1e\\+300 does not fit"),
         ("kd", {"tau": True}, "tau=True does not fit"),
         ("kd", {"tau": 0.0}, "greater than 0"),
         ("kd", {"tau": float("inf")}, "finite"),
