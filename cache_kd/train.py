@@ -209,14 +209,15 @@ def _example(config: TrainConfig, material: Material, ranks: Ranks, view: int = 
 def _try_training(config: TrainConfig, objective: Objective, material: Material, ranks: Ranks) -> None:
     """Show the student two samples as a batch shows them, before there is a run folder."""
     views = [_example(config, material, ranks, view) for view in views_of_epoch(config, objective, material, 0)]
-    demand_training(
-        objective.passes.student,
-        objective.passes,
-        config.student,
-        [torch.cat(list(run)) for _, run in groupby(views, key=lambda each: each.shape)],
-        material.source.classes,
-        fewest=fewest_samples(config, len(material.source), ranks),
-    )
+    with ranks.fabric.autocast():
+        demand_training(
+            objective.passes.student,
+            objective.passes,
+            config.student,
+            [torch.cat(list(run)) for _, run in groupby(views, key=lambda each: each.shape)],
+            material.source.classes,
+            fewest=fewest_samples(config, len(material.source), ranks),
+        )
 
 
 def _check_finite(values: dict[str, float], epoch: int, step: int) -> None:

@@ -121,12 +121,12 @@ def _as_it_was(model: nn.Module) -> Iterator[None]:
     """Leave no trace of what passes through `model`: neither in its tensors and modes, nor in what is drawn later."""
     random, modes = generators(), {module: module.training for module in model.modules()}
     tensors = [(tensor, tensor.detach().clone()) for tensor in (*model.parameters(), *model.buffers())]
-    with torch.no_grad():
-        try:
-            yield
-        finally:
+    try:
+        yield  # with gradients, on which a forward pass may hang hooks
+    finally:
+        with torch.no_grad():
             for tensor, before in tensors:
                 tensor.copy_(before)
-            for module, training in modes.items():
-                module.training = training
-            restore_generators(random)
+        for module, training in modes.items():
+            module.training = training
+        restore_generators(random)

@@ -10,8 +10,8 @@ from cache_kd.schedule import Course
 
 MOST = 1e12  # squared it is still a float32
 
-Positive = Annotated[float, Field(gt=0, le=MOST)]  # a temperature
-NonNegative = Annotated[float, Field(ge=0, le=MOST)]  # a weight or an exponent
+Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]  # a temperature
+NonNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]  # a weight or an exponent
 Fraction = Annotated[float, Field(gt=0, lt=1)]  # a probability that is neither impossible nor certain
 Finite = Annotated[float, Field(allow_inf_nan=False)]  # either sign
 
