@@ -34,7 +34,8 @@ class TeacherConfig(Config):
     normalise: str | dict[str, Any] | None = None  # None: as the checkpoint says, else the usual one of the data
     device: DeviceName = "auto"
     precision: Precision = "float32"
-    workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
+    # processes that render; None: as many as the data gains from
+    workers: Annotated[int, Field(ge=0, le=1024)] | None = None
     render: RenderOn = "cpu"
 
     @property

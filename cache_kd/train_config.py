@@ -85,7 +85,8 @@ class TrainConfig(Composition):
     views: Annotated[int, Field(ge=1)] | None = None  # of each sample, the store's first ones; None: all of them
     view_schedule: ViewSchedule = "cycle"
     views_per_batch: Annotated[int, Field(ge=1)] = 1  # of each sample; a method that takes two has two
-    workers: Annotated[int, Field(ge=0)] | None = None  # processes that render; None: as many as the data gains from
+    # processes that render; None: as many as the data gains from
+    workers: Annotated[int, Field(ge=0, le=1024)] | None = None
     render: RenderOn = "cpu"
     trust: tuple[str, ...] = ()  # functions named by the store that may be imported
 

@@ -133,7 +133,7 @@ def decode_options(prefix: str = "") -> Callable[[Command], Command]:
 
 workers_option = click.option(
     "--workers",
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=1024),
     default=None,
     help="Processes that render views; no pixel depends on them.  [default: chosen; 0 where they gain nothing]",
 )

@@ -132,7 +132,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
-    while isinstance(content, Mapping):
+    for _ in range(1 + len(_WRAPPINGS)):  # a mapping may hold itself
+        if not isinstance(content, Mapping):
+            break
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return {str(key).removeprefix("module."): value for key, value in content.items()}
         inner = next((content[key] for key in _WRAPPINGS if key in content), None)

@@ -143,6 +143,14 @@ def test_numbers_that_no_weight_can_be_copied_from_are_named(tmp_path, odd):
         load_weights(model(), tmp_path / "odd.pth")
 
 
+def test_a_file_that_wraps_itself_comes_to_an_end(tmp_path):
+    content = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "itself.pth")
+    with pytest.raises(ModelError, match="holds no state dict"):
+        load_weights(model(), tmp_path / "itself.pth")
+
+
 def test_tensors_elsewhere_are_not_a_state_dict(tmp_path):
     torch.save({"epoch": 3, "weights": {}}, tmp_path / "odd.pth")
     with pytest.raises(ModelError, match="holds no state dict"):
