@@ -48,17 +48,13 @@ class LocalType(click.Path):
     """A file or folder of this machine."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A `Path`; of a URL it would be a folder called `s3:`."""
-        from cache_kd.bucket.url import is_url
+        """A `Path`."""
+        from cache_kd.bucket.url import refuse_url
 
-        if is_url(value):
-            self.fail(
-                f"{value} is a bucket's, and this takes a path of this machine. `kdcache push` uploads a store, "
-                "`kdcache pull` fetches one, and --catalog of kdcache dump uploads what it writes.",
-                param,
-                ctx,
-            )
-        return super().convert(value, param, ctx)
+        try:
+            return super().convert(refuse_url(value), param, ctx)
+        except ValueError as fault:
+            self.fail(f"{fault}.", param, ctx)
 
 
 LOCAL = LocalType(path_type=Path)

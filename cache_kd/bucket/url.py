@@ -28,15 +28,16 @@ def as_place(place: Any) -> Any:
 
 
 def refuse_url(place: Any) -> Any:
-    """Refuse a URL where only a folder of this machine will do: as a path it would be another word.
+    """Refuse a URL where only a path of this machine will do: as a path it would be a folder called `s3:`.
 
     Raises:
         ValueError: it is one.
     """
     if is_url(place):
         raise ValueError(
-            f"{place} is a bucket's, and this takes a folder of this machine. `--store {place}` on the command line of "
-            "train and compare keeps a copy of it, `kdcache pull` makes one, `kdcache dump --catalog URL` uploads"
+            f"{place} is a bucket's, and this takes a path of this machine. `--store {place}` on the command line of "
+            "train and compare keeps a copy of it, `kdcache pull` makes one, `kdcache push` and "
+            "`kdcache dump --catalog URL` upload"
         )
     return place
 
