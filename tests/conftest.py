@@ -1,5 +1,6 @@
 """A small part of the embedded images, a teacher of two epochs, and its stores; each made once per session."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -14,8 +15,8 @@ from hypothesis import settings
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-# a shared machine may stall any example for seconds
-settings.register_profile("cache_kd", deadline=None)
+# a shared machine may stall any example for seconds; a check that decides about others' work draws the same every time
+settings.register_profile("cache_kd", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("cache_kd")
 
 # beartype checks one item of a list, and draws which from Python's global generator: in one thread, while in another a

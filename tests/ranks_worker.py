@@ -1,4 +1,4 @@
-"""What each process of tests/test_ranks.py does under torchrun: train some runs, one after the other.
+"""What each process of tests/test_torchrun.py does under torchrun: train some runs, one after the other.
 
     torchrun --nproc-per-node 2 tests/ranks_worker.py JOBS.json
 

@@ -4,6 +4,7 @@ import random
 import signal
 import time
 from multiprocessing import get_context
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -29,12 +30,12 @@ def test_a_command_killed_at_fifty_moments_ends_with_the_same_arrays(dump_config
     while kills < KILLS:
         killed = dump_config(tmp_path / f"killed-{len(stores)}", views=VIEWS)
         stores.append(killed)
-        while kills < KILLS and _killed_after(draw.uniform(0, 0.5), killed):
+        while kills < KILLS and _killed(_moment(kills, draw), killed):
             kills += 1
-            shards.append((len(stores), len(list(killed.store.glob("done/*.json")))))
-    # some kills met a dump before its first shard, some between two of its shards, none undid a finished one
+            shards.append((len(stores), _finished(killed)))
+    # some kills met a dump before its first new shard, some between two of its shards, none undid a finished one
     assert shards == sorted(shards)
-    assert len(set(shards)) > 5
+    assert len(set(shards)) > KILLS // 4
     for killed in stores:
         dump(killed)
         _assert_equal(Reader.open(whole.store), Reader.open(killed.store))
@@ -52,17 +53,39 @@ def _assert_equal(whole: Reader, killed: Reader) -> None:
             assert np.array_equal(killed.digests(part, view), whole.digests(part, view))
 
 
-def _killed_after(seconds: float, config) -> bool:
-    """Whether the command was still at work `seconds` after it began, and was killed then; else it is done."""
+class _Moment(NamedTuple):
+    """A moment that no machine's speed moves to the end of a dump: so much later than so many more shards."""
+
+    shards: int
+    seconds: float
+
+
+def _moment(kill: int, draw: random.Random) -> _Moment:
+    """In turn while a command begins, which takes the most time of a small dump, and among its shards."""
+    if kill % 2:
+        return _Moment(shards=draw.randint(1, 4), seconds=draw.uniform(0, 0.02))
+    return _Moment(shards=0, seconds=draw.uniform(0, 0.5))
+
+
+def _killed(moment: _Moment, config) -> bool:
+    """Whether the command was still at work at that moment, and was killed then; else it is done."""
     begun = CONTEXT.Event()
+    enough = _finished(config) + moment.shards
     child = CONTEXT.Process(target=_command, args=(begun, _words(config)))
     child.start()
     assert begun.wait(60)
-    time.sleep(seconds)
+    while child.is_alive() and _finished(config) < enough:
+        time.sleep(0.001)
+    time.sleep(moment.seconds)
     child.kill()
     child.join()
     assert child.exitcode in (0, -signal.SIGKILL)
     return child.exitcode == -signal.SIGKILL
+
+
+def _finished(config) -> int:
+    """How many shards are finished."""
+    return len(list(config.store.glob("done/*.json")))
 
 
 def _command(begun, words: list[str]) -> None:

@@ -54,6 +54,7 @@ def _orders(draw):
     )  # fmt: skip
 
 
+@settings(max_examples=40)
 @given(order=_orders())
 def test_an_epoch_has_every_sample_once(order):
     np.testing.assert_array_equal(np.sort(_whole(order)), np.arange(order.samples))
@@ -99,6 +100,7 @@ def test_epochs_and_seeds_give_other_orders(fields):
     assert len(orders) == 6
 
 
+@settings(max_examples=40)
 @given(order=_orders().filter(lambda order: order.window and not (order.pairs and order.samples % 2)))
 def test_a_window_has_all_rows_of_its_chunks_and_of_no_other(order):
     chunk = _whole(order) // order.chunk_rows

@@ -145,7 +145,7 @@ def test_the_callers_random_numbers_are_left_alone(stores, tmp_path):
 @pytest.mark.parametrize("method", [None, *names()])
 def test_every_method_learns_from_the_one_store(stores, tmp_path, method):
     # a gentle lr: ttm's weight of 45 asks for one
-    changes = {"method": method, "epochs": 2, "optimiser": Optimiser(lr=0.02)}
+    changes = {"method": method, "epochs": 2, "batch_size": 64, "optimiser": Optimiser(lr=0.02)}
     summary = train(config(tmp_path / "run", stores["float16"], **changes))
     lines = [line for line in RunFolder.open(tmp_path / "run").metrics() if "loss" in line]
     assert lines[-1]["loss"] < lines[0]["loss"]
