@@ -26,7 +26,7 @@ def test_handing_on_waits_where_the_work_does_not_keep_up():
     go, done = threading.Event(), []
 
     def work(item):
-        go.wait(10)
+        go.wait(60)
         done.append(item)
 
     def hand_all():
@@ -38,10 +38,12 @@ def test_handing_on_waits_where_the_work_does_not_keep_up():
     handed = []
     thread = threading.Thread(target=hand_all)
     thread.start()
+    while len(handed) < 3:  # one at work, two waiting
+        time.sleep(0.001)
     time.sleep(0.1)
-    assert len(handed) == 3  # one at work, two waiting
+    assert len(handed) == 3
     go.set()
-    thread.join(10)
+    thread.join(60)
     assert done == list(range(10))
 
 
