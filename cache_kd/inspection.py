@@ -36,21 +36,20 @@ def inspect_store(path: Path | str) -> Inspection:
     """
     if isinstance(path, str):
         return _glance(open_remote(path))
-    reading = Reading(path)
-    reader = Reader.open(path, partial=True)
-    manifest = reader.manifest
-    size = bytes_on_disk(path)
-    complete = reader.complete
-    found = Inspection(
-        manifest=manifest,
-        complete=complete,
-        bytes=size,
-        bytes_per_view=size / _rows_in(manifest),
-        teacher_accuracy=_accuracy(reader) if complete == 1 and "test" in manifest.parts else None,
-        gradient_cosines=stored_cosines(reader, {name: make_method(name) for name in PAPERS}) if complete == 1 else {},
-    )
-    del reading  # until here nobody could remove the store
-    return found
+    with Reading(path):
+        reader = Reader.open(path, partial=True)
+        manifest = reader.manifest
+        size = bytes_on_disk(path)
+        methods = {name: make_method(name) for name in PAPERS}
+        finished = reader.complete == 1
+        return Inspection(
+            manifest=manifest,
+            complete=reader.complete,
+            bytes=size,
+            bytes_per_view=size / _rows_in(manifest),
+            teacher_accuracy=_accuracy(reader) if finished and "test" in manifest.parts else None,
+            gradient_cosines=stored_cosines(reader, methods) if finished else {},
+        )
 
 
 def _glance(remote: RemoteStore) -> Inspection:

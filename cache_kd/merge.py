@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,32 +65,33 @@ def merge(config: MergeConfig, progress: Progress | None = None) -> MergeResult:
     """
     progress = progress or Silent()
     started = time.perf_counter()
-    reading = [Reading(path) for path in config.members]
-    members = [Reader.open(path) for path in config.members]
-    demand_other_teachers(members)
-    shares = shares_of(config.weights, len(members))
-    parts = [part for part in members[0].manifest.parts if all(part in member.manifest.parts for member in members)]
-    for member in members[1:]:
-        demand_same_views(members[0], member, parts)
-    # rounding depends on the order of a sum, and the same mean is to be the same store
-    places = sorted(range(len(members)), key=lambda place: _order(members[place]))
-    members, shares = [members[place] for place in places], [shares[place] for place in places]
-    first, *others = members
-    asked = _manifest(config, members, shares, parts)
-    if not holds(config.store, asked):
-        for member in others:
-            demand_same_pixels(first, member, parts)
+    with ExitStack() as reading:
+        for path in config.members:
+            reading.enter_context(Reading(path))
+        members = [Reader.open(path) for path in config.members]
+        demand_other_teachers(members)
+        shares = shares_of(config.weights, len(members))
+        parts = [part for part in members[0].manifest.parts if all(part in member.manifest.parts for member in members)]
+        for member in members[1:]:
+            demand_same_views(members[0], member, parts)
+        # rounding depends on the order of a sum, and the same mean is to be the same store
+        places = sorted(range(len(members)), key=lambda place: _order(members[place]))
+        members, shares = [members[place] for place in places], [shares[place] for place in places]
+        first, *others = members
+        asked = _manifest(config, members, shares, parts)
+        if not holds(config.store, asked):
+            for member in others:
+                demand_same_pixels(first, member, parts)
 
-    def admit(stored: Manifest) -> None:
-        _demand_same_witnesses(first, Reader(config.store, stored))
+        def admit(stored: Manifest) -> None:
+            _demand_same_witnesses(first, Reader(config.store, stored))
 
-    with Writer.create_or_resume(config.store, asked, admit=admit) as writer:
-        manifest = writer.manifest
-        pending = lacking(writer, members)
-        rows = sum(shard.rows for shard in pending)
-        progress.say(f"{asked.teacher.name}: {rows:,} rows in {len(pending)} shards -> {config.store}")
-        write_mean(writer, members, progress)
-    del reading  # until here nobody could remove a member
+        with Writer.create_or_resume(config.store, asked, admit=admit) as writer:
+            manifest = writer.manifest
+            pending = lacking(writer, members)
+            rows = sum(shard.rows for shard in pending)
+            progress.say(f"{asked.teacher.name}: {rows:,} rows in {len(pending)} shards -> {config.store}")
+            write_mean(writer, members, progress)
     return MergeResult(
         store=str(config.store),
         store_id=manifest.store_id,

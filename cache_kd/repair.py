@@ -1,6 +1,7 @@
 """Redoes the damaged parts of a store, and only those, with what its manifest names: teacher and images, or members."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -134,20 +135,21 @@ def _remove_foreign(path: Path, announced: Sequence[str]) -> tuple[str, ...]:
 
 def _merge_again(reader: Reader, damage: Damage, ensemble: StoredEnsemble, progress: Progress) -> None:
     """Of an ensemble: its members are the ones to ask, and hold its labels, digests and witnesses too."""
-    reading = [Reading(Path(member.path)) for member in ensemble.members]
-    first, *others = open_members(reader)
-    suspects = [piece for piece, _ in damage.pieces]
-    for view in _undamaged_witnesses(reader.manifest, suspects):
-        if not np.array_equal(reader.witnesses(view), first.witnesses(view)):
-            raise StoreMismatch(
-                _other_pixels(reader.path, f"the witnesses of view {view} are not those of {first.path}.")
-            )
-    lost = {piece.shard for piece in suspects}
-    if not _digests_hold(reader, lambda view, samples: first.digests("train", view)[samples], lost):
-        raise StoreMismatch(_other_pixels(reader.path, f"digests of its rows are not those of {first.path}."))
-    with Writer.reopen(reader.path, suspects) as writer:
-        write_mean(writer, [first, *others], progress)
-    del reading  # until here nobody could remove a member
+    with ExitStack() as reading:
+        for member in ensemble.members:
+            reading.enter_context(Reading(Path(member.path)))
+        first, *others = open_members(reader)
+        suspects = [piece for piece, _ in damage.pieces]
+        for view in _undamaged_witnesses(reader.manifest, suspects):
+            if not np.array_equal(reader.witnesses(view), first.witnesses(view)):
+                raise StoreMismatch(
+                    _other_pixels(reader.path, f"the witnesses of view {view} are not those of {first.path}.")
+                )
+        lost = {piece.shard for piece in suspects}
+        if not _digests_hold(reader, lambda view, samples: first.digests("train", view)[samples], lost):
+            raise StoreMismatch(_other_pixels(reader.path, f"digests of its rows are not those of {first.path}."))
+        with Writer.reopen(reader.path, suspects) as writer:
+            write_mean(writer, [first, *others], progress)
 
 
 def _redo(

@@ -88,37 +88,36 @@ def verify(
         KdCacheError: the store, its images or its teacher cannot be opened, or are others.
     """
     progress = progress or Silent()
-    reading = Reading(path)
-    reader = Reader.examine(path)
-    manifest = reader.manifest
-    damage = find_damage(path, manifest, deep=deep)
-    if damage.sentences:
-        return Verification(deep=deep, faults=damage.sentences, mends=_mends(damage, manifest))
-    recipe = open_stored_recipe(manifest, trust=trust, path=path)
-    sources = {
-        part: open_stored_source(manifest, part, data=data, root=root, trust=trust, path=path)
-        for part in manifest.parts
-    }
-    unasked = None if checkpoint else _nobody_to_ask(manifest, path)
-    teacher = None
-    if unasked is None:
-        teacher = open_stored_teacher(
-            manifest, checkpoint=checkpoint, device=resolve_device(device), trust=trust, path=path, supposed=True
-        )
-    rendering = Rendering(sources=sources, recipe=recipe, seed=manifest.seed)
-    witnesses = compare(reader, rendering, witness_views(manifest), teacher_on=teacher.device if teacher else None)
-    differences = _differences(reader, rendering, teacher) if teacher else None
-    rendered, pixels_equal = 0, True
-    outcomes: list[_Row] = []
-    with progress.task("verify", rows, "rows") as advance:
-        for part, view, samples in _picked(manifest, rows, seed):
-            pixels, found = rendering(Request(part, samples, view, digested=True))
-            pixels_equal &= bool((found == reader.digests(part, view)[samples]).all())
-            rendered += len(samples)
-            if differences is not None:
-                outcomes += differences(pixels, part, view, samples)
-            advance(len(samples))
-    del reading  # until here nobody could remove the store
+    with Reading(path):
+        reader = Reader.examine(path)
+        manifest = reader.manifest
+        damage = find_damage(path, manifest, deep=deep)
+        if damage.sentences:
+            return Verification(deep=deep, faults=damage.sentences, mends=_mends(damage, manifest))
+        recipe = open_stored_recipe(manifest, trust=trust, path=path)
+        sources = {
+            part: open_stored_source(manifest, part, data=data, root=root, trust=trust, path=path)
+            for part in manifest.parts
+        }
+        unasked = None if checkpoint else _nobody_to_ask(manifest, path)
+        teacher = None
+        if unasked is None:
+            teacher = open_stored_teacher(
+                manifest, checkpoint=checkpoint, device=resolve_device(device), trust=trust, path=path, supposed=True
+            )
+        rendering = Rendering(sources=sources, recipe=recipe, seed=manifest.seed)
+        witnesses = compare(reader, rendering, witness_views(manifest), teacher_on=teacher.device if teacher else None)
+        differences = _differences(reader, rendering, teacher) if teacher else None
+        rendered, pixels_equal = 0, True
+        outcomes: list[_Row] = []
+        with progress.task("verify", rows, "rows") as advance:
+            for part, view, samples in _picked(manifest, rows, seed):
+                pixels, found = rendering(Request(part, samples, view, digested=True))
+                pixels_equal &= bool((found == reader.digests(part, view)[samples]).all())
+                rendered += len(samples)
+                if differences is not None:
+                    outcomes += differences(pixels, part, view, samples)
+                advance(len(samples))
     worst = max(outcomes, key=lambda outcome: outcome.excess, default=None)
     return Verification(
         deep=deep,

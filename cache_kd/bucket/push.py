@@ -35,24 +35,23 @@ def push(path: Path, url: str, progress: Progress | None = None) -> Transfer:
         StoreDamaged: a file of it is not what was written; no record of it was sent.
         StoreError: the bucket cannot be written to or has objects of others at `url`, or a file went from `path`.
     """
-    reading = Reading(path)
-    Reader.open(path)
-    root = _read(path, ROOT_FILE)
-    manifest = parse_manifest(root, path)
-    bucket = Bucket.open(url, create=True)
-    sent: list[int] = []
-    there = find_remote(bucket)
-    if not _is_there(there, manifest, path):
-        if there is None:
-            _refuse_foreign(bucket)
-        snapshot = _snapshot(path, manifest, root)
-        _claim(bucket, mark_of_upload(path, manifest, snapshot.records.values()))
-        # asked again, for whoever had the mark before may have finished
+    with Reading(path):
+        Reader.open(path)
+        root = _read(path, ROOT_FILE)
+        manifest = parse_manifest(root, path)
+        bucket = Bucket.open(url, create=True)
+        sent: list[int] = []
         there = find_remote(bucket)
         if not _is_there(there, manifest, path):
-            sent = _send_all(bucket, there, snapshot, progress or Silent())
-        bucket.delete([CREATING])
-    del reading  # until here nobody could remove the store
+            if there is None:
+                _refuse_foreign(bucket)
+            snapshot = _snapshot(path, manifest, root)
+            _claim(bucket, mark_of_upload(path, manifest, snapshot.records.values()))
+            # asked again, for whoever had the mark before may have finished
+            there = find_remote(bucket)
+            if not _is_there(there, manifest, path):
+                sent = _send_all(bucket, there, snapshot, progress or Silent())
+            bucket.delete([CREATING])
     return Transfer(
         store=str(path),
         url=url,

@@ -86,38 +86,37 @@ def export_store(
     """
     progress = progress or Silent()
     started = time.perf_counter()
-    reading = Reading(path)
-    reader = Reader.open(path)
-    manifest = reader.manifest
-    _refuse_place(path, out, force=force)
-    shards = [shard for part, entry in manifest.parts.items() for shard in entry.layout.shards(part)]
-    rows = sum(shard.rows for shard in shards)
-    progress.say(f"{path} ({manifest.store_id}): {rows:,} rows, {compression} -> {out}")
-    with (
-        mending(out, StoreError, option="another file", again="run the same command again"),
-        whole_file(out) as (file, disk),
-    ):
-        file.attrs.update({"format": FORMAT, "version": VERSION, "cache_kd": __version__})
-        text = json.dumps(seal(manifest), indent=2, ensure_ascii=False).encode()
-        file.create_dataset(MANIFEST, data=np.array(text, h5py.string_dtype("utf-8", len(text))))
-        for part in manifest.parts:
-            for array in arrays_of(manifest, part):
-                _create(file, array, compression)
-            for array, content in reader.of_samples(part):
-                _put(file, array, (0,), ..., content)
-        if knobs := knob_array(manifest):
-            for view in range(manifest.parts["train"].views):
-                _put(file, knobs, (view, 0, 0), view, reader.knobs(view))
-        if (parameters := read_parameters(path, manifest)) is not None:
-            _put_whole(file, PARAMETERS_FILE, np.frombuffer(parameters, dtype=np.uint8))
-        for view in witness_views(manifest):
-            _put_witnesses(file, view, reader.witnesses(view), compression)
-        with progress.task("export", rows, "rows") as advance:
-            for shard in shards:
-                _put_shard(file, reader, shard)
-                disk.demand_sound()
-                advance(shard.rows)
-    del reading  # until here nobody could remove the store
+    with Reading(path):
+        reader = Reader.open(path)
+        manifest = reader.manifest
+        _refuse_place(path, out, force=force)
+        shards = [shard for part, entry in manifest.parts.items() for shard in entry.layout.shards(part)]
+        rows = sum(shard.rows for shard in shards)
+        progress.say(f"{path} ({manifest.store_id}): {rows:,} rows, {compression} -> {out}")
+        with (
+            mending(out, StoreError, option="another file", again="run the same command again"),
+            whole_file(out) as (file, disk),
+        ):
+            file.attrs.update({"format": FORMAT, "version": VERSION, "cache_kd": __version__})
+            text = json.dumps(seal(manifest), indent=2, ensure_ascii=False).encode()
+            file.create_dataset(MANIFEST, data=np.array(text, h5py.string_dtype("utf-8", len(text))))
+            for part in manifest.parts:
+                for array in arrays_of(manifest, part):
+                    _create(file, array, compression)
+                for array, content in reader.of_samples(part):
+                    _put(file, array, (0,), ..., content)
+            if knobs := knob_array(manifest):
+                for view in range(manifest.parts["train"].views):
+                    _put(file, knobs, (view, 0, 0), view, reader.knobs(view))
+            if (parameters := read_parameters(path, manifest)) is not None:
+                _put_whole(file, PARAMETERS_FILE, np.frombuffer(parameters, dtype=np.uint8))
+            for view in witness_views(manifest):
+                _put_witnesses(file, view, reader.witnesses(view), compression)
+            with progress.task("export", rows, "rows") as advance:
+                for shard in shards:
+                    _put_shard(file, reader, shard)
+                    disk.demand_sound()
+                    advance(shard.rows)
     return ExportResult(
         file=str(out),
         store_id=manifest.store_id,

@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def is_being_written(path: Path) -> bool:
 
 
 class Reading:
-    """That a store is read, told to whoever would remove it, for as long as this object lives.
+    """That a store is read, told to whoever would remove it, for as long as this object lives or its context is open.
 
     The lock is on the folder itself: nothing is written, so a store may be read where nobody may write. A child
     of a fork holds the same lock; a copy in another process takes its own.
@@ -56,13 +56,21 @@ class Reading:
     def __init__(self, path: Path) -> None:
         """Raises StoreBusy where the store is being removed; opening a path that is no folder says why not."""
         self._path = path
+        self._let_go: Callable[[], object] = _hold_nothing
         try:
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
             return
-        weakref.finalize(self, os.close, handle)
+        self._let_go = weakref.finalize(self, os.close, handle)
         if not _locked(handle, fcntl.LOCK_SH):
             raise StoreBusy(f"{path} is being removed by another process.")
+
+    def __enter__(self) -> None:
+        """It is held already."""
+
+    def __exit__(self, *_: object) -> None:
+        """From here on the store may be removed."""
+        self._let_go()
 
     def __reduce__(self) -> tuple[type["Reading"], tuple[Path]]:
         """A process that is given this takes a lock of its own."""
@@ -86,6 +94,10 @@ def unread(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _hold_nothing() -> None:
+    pass
 
 
 def _locked(handle: int, kind: int) -> bool:
