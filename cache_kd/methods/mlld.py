@@ -15,7 +15,9 @@ from cache_kd.types import Labels, Logits, PerSample, Scalar, Tau
 IMAGENET = Published(knobs={"tau": 1.0}, hard_weight=1.0, soft_weight=0.5)
 
 FURTHER_TAUS = (3.0, 5.0, 2.0, 6.0)
-FIRST_VIEW_TWICE = (2.0, 6.0)  # where the authors' code distils the first view again in place of the second
+# of the five; there the authors' code distils the first view again in place of the second. Places and not values: a
+# first temperature of 2 is the user's
+FIRST_VIEW_TWICE = (3, 4)
 
 Gain = Callable[[Logits], Tau]
 
@@ -42,9 +44,9 @@ def mlld(tau: Positive = 4.0, views: Literal[1, 2] = 2, follow: Literal["code", 
     """
     code = follow == "code"
     terms = []
-    for t in (tau, *FURTHER_TAUS):
+    for place, t in enumerate((tau, *FURTHER_TAUS)):
         each = views * t**2  # a mean over the rows of both views is to be the sum of their two means
-        gain = first_view_doubtful(t, views) if code else _one
+        gain = first_view_doubtful(views, twice=views == 2 and place in FIRST_VIEW_TWICE) if code else _one
         terms.append(Term(refine=keep, temperature=at(t, gain), divergence=kl, weight=each))
         for level, doubt in ((among_samples, doubtful_samples), (among_classes, doubtful_classes)):
             gain = only_doubtful(doubt, views) if code else _one
@@ -72,9 +74,9 @@ def at(tau: float, gain: Gain) -> Temperature:
     return rule
 
 
-def first_view_doubtful(tau: float, views: int) -> Gain:
-    """The share of doubtful samples on the first view, 1 on the second; or all on the first, see above."""
-    again = float(views == 2 and tau in FIRST_VIEW_TWICE)
+def first_view_doubtful(views: int, *, twice: bool) -> Gain:
+    """The share of doubtful samples on the first view, 1 on the second; `twice`: that 1 on the first, too."""
+    again = float(twice)
 
     def gain(teacher: Logits) -> Tau:
         first = doubtful_samples(teacher.chunk(views)[0]) + again
