@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from cache_kd.distill.needs import needs_of
+from cache_kd.distill.shape import demand_shape
 from cache_kd.distill.term import Method, term_loss, working_dtype
 from cache_kd.errors import ConfigError
 from cache_kd.types import Labels, Logits, MixedLabels, PerSample
@@ -22,10 +23,10 @@ def training_loss(
         label_smoothing: share of the label's probability that is spread over all classes, 0 to 1.
 
     Raises:
-        ConfigError: the labels are mixed and the method reads the label.
+        ConfigError: as `per_sample_loss`.
     """
-    hard = hard_loss(student, labels, label_smoothing)
     soft = per_sample_loss(method, student, teacher, labels)
+    hard = hard_loss(student, labels, label_smoothing)
     return method.hard_weight * hard + method.soft_weight * soft
 
 
@@ -33,14 +34,18 @@ def per_sample_loss(method: Method, student: Logits, teacher: Logits, labels: La
     """The sum of the method's terms: distillation only, no cross-entropy with the labels.
 
     Raises:
-        ConfigError: the labels are mixed and the method reads the label, or the rows are not whole views.
+        ConfigError: the labels are mixed and the method reads the label, the rows are not whole views, or logits,
+            labels or what a role makes of them do not go together.
     """
+    _check_inputs(method.name, student, teacher, labels)
     if len(student) % method.views:
         raise ConfigError(f"{method.name} takes {method.views} views of each sample; found {len(student)} rows.")
     one_label = labels if labels.dim() == 1 else _unread(method, labels)
     # autocast would narrow a matrix product in here
     with torch.autocast(student.device.type, enabled=False):
-        return torch.stack([term_loss(term, student, teacher, one_label) for term in method.terms]).sum(0)
+        return torch.stack(
+            [term_loss(term, student, teacher, one_label, name=method.name) for term in method.terms]
+        ).sum(0)
 
 
 def hard_loss(student: Logits, labels: Labels | MixedLabels, label_smoothing: float = 0.0) -> PerSample:
@@ -62,6 +67,16 @@ def refuse_mixed(method: Method, classes: int) -> None:
             f"{method.name} needs the one label of each sample; these are mixed: a probability for each of "
             f"{classes} classes. Train without mixing, or with a method that reads no label, as kd does."
         )
+
+
+def _check_inputs(name: str, student: Logits, teacher: Logits, labels: Labels | MixedLabels) -> None:
+    if student.dim() != 2:
+        raise ConfigError(
+            f"{name}: the student's logits are of shape {list(student.shape)}; expected [batch, classes]."
+        )
+    demand_shape(name, "the teacher", teacher, (student.shape,), "a row of logits for each of the student's")
+    either = "a class for each row of logits, or a probability for each class"
+    demand_shape(name, "the tensor of labels", labels, (student.shape[:1], student.shape), either)
 
 
 def _unread(method: Method, mixed: MixedLabels) -> Labels:

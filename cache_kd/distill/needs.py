@@ -42,6 +42,9 @@ def needs_of(method: Method) -> Needs:
 
     Computed, not declared: a composition or a method from outside cannot forget to say it. A method that cannot be
     asked, because it was made for one number of classes, is taken to need everything.
+
+    Raises:
+        ConfigError: a role gives another shape than the one that its type says.
     """
     student, teacher, others, labels = _rows(method)
     # all but the last row of each view are exchanged; whoever looks only at its own row sees no difference there
@@ -88,7 +91,9 @@ def _rows(method: Method) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _per_sample(method: Method, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
     with torch.no_grad():
-        losses = [term_loss(replace(term, weight=1.0), student, teacher, labels) for term in method.terms]
+        losses = [
+            term_loss(replace(term, weight=1.0), student, teacher, labels, name=method.name) for term in method.terms
+        ]
     return torch.stack(losses).sum(0)
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from cache_kd.distill.shape import demand_shape
 from cache_kd.errors import ConfigError
 from cache_kd.types import Labels, Logits, PerSample, Tau
 
@@ -77,15 +78,30 @@ class Method:
         return replace(self, hard_weight=hard, soft_weight=soft)
 
 
-def term_loss(term: Term, student: Logits, teacher: Logits, labels: Labels) -> PerSample:
-    """One term, in at least float32; no gradient reaches the teacher."""
+def term_loss(term: Term, student: Logits, teacher: Logits, labels: Labels, *, name: str = "a term") -> PerSample:
+    """One term, in at least float32; no gradient reaches the teacher.
+
+    Args:
+        term: one summand of a method.
+        student: raw logits.
+        teacher: raw logits.
+        labels: class indices.
+        name: of the method, for errors.
+
+    Raises:
+        ConfigError: a role gives another shape than the one that its type says.
+    """
     dtype = working_dtype(student, teacher)
     student, teacher = student.to(dtype), teacher.to(dtype)
+    refined = term.refine(student, teacher, labels)
+    demand_shape(name, "the refined teacher", refined, (student.shape,), "logits, as the student's")
     # A refinement may look at the student, and `no_grad` around `keep` would hand the teacher through as it
     # came; detaching the result covers both.
-    target = term.refine(student, teacher, labels).detach()
+    target = refined.detach()
     tau = term.temperature(student, target, labels)
+    _check_temperatures(name, tau, len(student))
     distance = term.divergence(student / tau.student, target / tau.teacher, labels)
+    demand_shape(name, "the divergence", distance, (student.shape[:1],), "one loss per sample, as .sum(dim=-1) gives")
     return term.weight * tau.gain.squeeze(1) * distance
 
 
@@ -95,3 +111,11 @@ def working_dtype(*logits: torch.Tensor) -> torch.dtype:
     for tensor in logits:
         dtype = torch.promote_types(dtype, tensor.dtype)
     return dtype
+
+
+def _check_temperatures(name: str, tau: Temperatures, rows: int) -> None:
+    columns = ((rows, 1), (1, 1))
+    mend = "one number per sample or one for all, as keepdim=True leaves it"
+    demand_shape(name, "the student's temperature", tau.student, columns, mend)
+    demand_shape(name, "the teacher's temperature", tau.teacher, columns, mend)
+    demand_shape(name, "the gain of the temperature", tau.gain, columns, mend)

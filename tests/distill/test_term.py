@@ -2,6 +2,7 @@
 
 from dataclasses import FrozenInstanceError, replace
 
+import jaxtyping
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from cache_kd.distill import (
     Temperatures,
     Term,
     hard_loss,
+    needs_of,
     per_sample_loss,
     term_loss,
     training_loss,
@@ -120,3 +122,72 @@ def test_a_method_is_a_value():
 def test_a_method_without_terms_is_refused():
     with pytest.raises(ConfigError, match="at least one Term"):
         Method(name="some", terms=(), hard_weight=1.0, soft_weight=1.0)
+
+
+@pytest.fixture
+def without_shape_checks_of_the_tests():
+    """As at a user's: what is annotated is not looked at."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def temperatures(*, student=(1, 1), teacher=(1, 1), gain=(1, 1)):
+    def rule(*_):
+        return Temperatures(student=torch.ones(student), teacher=torch.ones(teacher), gain=torch.ones(gain))
+
+    return rule
+
+
+SQUARE = torch.tensor([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0], [4.0, 0.0, 1.0]])  # as many samples as classes
+WRONG_ROLES = {
+    "a refined row for all": ({"refine": lambda s, t, y: t[:1]}, r"the refined teacher is of shape \[1, 3\]"),
+    "no sum over the classes": (
+        {"divergence": lambda s, t, y: (s - t).square()},
+        r"the divergence is of shape \[3, 3\]; expected \[3\]: one loss per sample, as \.sum\(dim=-1\) gives",
+    ),
+    "one loss for all": (
+        {"divergence": lambda s, t, y: kl(s, t, y).mean()}, r"the divergence is of shape \[\]; expected \[3\]"
+    ),
+    "a row of temperatures": (
+        {"temperature": temperatures(student=(3,))},
+        r"the student's temperature is of shape \[3\]; expected \[3, 1\] or \[1, 1\]: .* as keepdim=True leaves it",
+    ),
+    "a temperature for each class": (
+        {"temperature": temperatures(teacher=(1, 3))}, r"the teacher's temperature is of shape \[1, 3\]"
+    ),
+    "a row of gains": ({"temperature": temperatures(gain=(3,))}, r"the gain of the temperature is of shape \[3\]"),
+    "a plain number": (
+        {"temperature": lambda s, t, y: Temperatures(student=4.0, teacher=4.0, gain=16.0)},
+        "the student's temperature is a float, no tensor",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("without_shape_checks_of_the_tests")
+@pytest.mark.parametrize("wrong", WRONG_ROLES)
+def test_a_role_of_another_shape_is_refused_though_it_would_broadcast(wrong):
+    roles, words = WRONG_ROLES[wrong]
+    method = with_roles(METHOD, **roles)
+    labels = torch.tensor([0, 2, 1])
+    with pytest.raises(ConfigError, match=f"some: {words}"):
+        per_sample_loss(method, SQUARE, SQUARE, labels)
+    with pytest.raises(ConfigError, match="some: the "):  # before a training begins
+        needs_of(method)
+
+
+@pytest.mark.usefixtures("without_shape_checks_of_the_tests")
+@pytest.mark.parametrize(
+    ("student", "teacher", "labels", "words"),
+    [
+        (STUDENT, TEACHER[:1], LABELS, r"the teacher is of shape \[1, 3\]; expected \[2, 3\]"),
+        (STUDENT, TEACHER[:, :2], LABELS, r"the teacher is of shape \[2, 2\]"),
+        (STUDENT, TEACHER, LABELS[:1], r"the tensor of labels is of shape \[1\]; expected \[2\] or \[2, 3\]"),
+        (STUDENT, TEACHER, LABELS[:, None], r"the tensor of labels is of shape \[2, 1\]"),
+        (STUDENT[0], TEACHER[0], LABELS[:1], r"the student's logits are of shape \[3\]; expected \[batch, classes\]"),
+    ],
+)
+def test_logits_and_labels_that_do_not_go_together_are_refused(student, teacher, labels, words):
+    for loss in (per_sample_loss, training_loss):
+        with pytest.raises(ConfigError, match=f"some: {words}"):
+            loss(METHOD, student, teacher, labels)
