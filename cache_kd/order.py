@@ -11,6 +11,7 @@ from pydantic import Field
 from cache_kd.config import Config
 from cache_kd.errors import ConfigError
 from cache_kd.keyed.feistel import permutation, row_at
+from cache_kd.parts import parts_of
 from cache_kd.store.row_order import RowOrder
 from cache_kd.store.windows import Windows
 from cache_kd.types import Samples
@@ -97,10 +98,11 @@ class EpochOrder:
         chunk_rows: rows that a store reads together; needed for a window only.
         rows: which sample stands in which row of the store, for windows; None where row i is sample i.
         window: see `OrderConfig`.
-        pairs: keeps partners beside each other, so that they share a batch, and a rank where a rank's part of the
-            batch is an even number. The one of an odd number of samples that is left over comes last of all.
-        rank: which part of each batch is meant, 0 <= rank < world.
-        world: parts of equal length that each batch is cut into; of a short batch they differ by one, or are empty.
+        pairs: keeps partners beside each other, so that they share a batch, and a rank where a rank's share of each
+            part is an even number. The one of an odd number of samples that is left over comes last of all.
+        rank: whose share of each batch is meant, 0 <= rank < world.
+        world: ranks that share each batch; what they have of it differs by one sample for each part at most.
+        parts: that each batch is computed in, one after the other; every rank has its share of each of them.
 
     Raises:
         ConfigError: the ranks cannot have equal parts, or partners lie in other chunks.
@@ -116,6 +118,7 @@ class EpochOrder:
     pairs: PairOrder | None = None
     rank: int = 0
     world: int = 1
+    parts: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot be ordered."""
@@ -145,16 +148,16 @@ class EpochOrder:
         return Windows(chunks=self._chunks, window=self.window, chunk_rows=self.chunk_rows)
 
     def batches(self, first_step: int = 0) -> Iterator[Samples]:
-        """This rank's part of every batch from `first_step` on."""
+        """This rank's share of every batch from `first_step` on."""
         for step in range(first_step, len(self)):
             yield self.batch(step)
 
     def batch(self, step: int) -> Samples:
-        """This rank's part of one batch; the batch itself is the same for any number of ranks."""
+        """This rank's share of one batch; the batch itself and its parts are the same for any number of ranks."""
         start = step * self.batch_size
         length = min(self.batch_size, self.samples - start)
-        first, end = (start + length * rank // self.world for rank in (self.rank, self.rank + 1))
-        return self._samples_at(np.arange(first, end))
+        spans = [part.spans[self.rank] for part in parts_of(length, parts=self.parts, ranks=self.world)]
+        return self._samples_at(start + np.concatenate([np.arange(*span) for span in spans]))
 
     def _samples_at(self, positions: Samples) -> Samples:
         block, side = np.divmod(positions, self._block)

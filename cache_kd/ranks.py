@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -50,11 +49,6 @@ class Ranks:
     def first(self) -> bool:
         """Whether this process writes the run folder and speaks."""
         return self.rank == 0
-
-    def share(self, rows: int) -> list[int]:
-        """How many of the `rows` of a batch each rank has; see `order.EpochOrder.batch`."""
-        bounds = [rows * rank // self.count for rank in range(self.count + 1)]
-        return [end - start for start, end in pairwise(bounds)]
 
     def together(self, rows: Tensor, sizes: Sequence[int], views: int) -> Tensor:
         """The rows of the whole batch on every rank, in the order that one process has them in.

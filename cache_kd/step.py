@@ -1,9 +1,8 @@
 """One step of training: the gradients of one batch, over all its parts and ranks, and the weights that follow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from cache_kd.distill import Method, needs_of
 from cache_kd.errors import ConfigError
 from cache_kd.models.normalise import Normalise
 from cache_kd.objective import Objective
+from cache_kd.parts import Part, parts_of
 from cache_kd.ranks import Ranks
 from cache_kd.train_config import TrainConfig
 from cache_kd.types import AnyImages, AnyViews, Labels, Logits, MixedLabels
@@ -42,7 +42,7 @@ def check_method(config: TrainConfig, ranks: Ranks) -> None:
 def fewest_samples(config: TrainConfig, samples: int, ranks: Ranks) -> int:
     """How many of an epoch's `samples` a batch norm is given at least, in one pass of its training."""
     lengths = [length for length in (min(config.batch_size, samples), samples % config.batch_size) if length]
-    parts = [part for length in lengths for part in _parts(ranks.share(length), config.accumulate)]
+    parts = [part for length in lengths for part in _parts(length, config, ranks)]
     of_passes = [[sum(part.sizes)] if config.sync_batch_norm else part.sizes for part in parts]
     return min(size for sizes in of_passes for size in sizes if size)
 
@@ -100,7 +100,7 @@ class Step:
         outcomes = []
         # TF32 is off in the backward pass too
         with computing(self._ranks.device, "float32"):
-            for part in _parts(self._ranks.share(samples), self._config.accumulate):
+            for part in _parts(samples, self._config, self._ranks):
                 own = part.of(self._ranks.rank)
                 outcome = self._gradients(
                     [own(of_one_size) for of_one_size in pixels],
@@ -123,7 +123,7 @@ class Step:
         pixels: Sequence[AnyViews],
         teacher: Logits | None,
         labels: Labels | MixedLabels,
-        part: "_Part",
+        part: Part,
         views: int,
     ) -> Outcome:
         """Add the gradients of one part of the batch; `pixels` are this rank's rows, the others all of the part."""
@@ -157,49 +157,8 @@ class Step:
         return self._ranks.fabric.no_backward_sync(self._passes) if self._ranks.count > 1 else nullcontext()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Part:
-    """A part of a batch: the same fraction of every rank's samples."""
-
-    bounds: tuple[tuple[int, int], ...]  # of each rank, within its own samples
-    samples: tuple[int, ...]  # of each rank, in the whole batch
-    last: bool
-
-    @property
-    def sizes(self) -> list[int]:
-        return [end - start for start, end in self.bounds]
-
-    @property
-    def share(self) -> float:
-        """Of the batch."""
-        return sum(self.sizes) / sum(self.samples)
-
-    def of(self, rank: int) -> "_Cut":
-        return _Cut(*self.bounds[rank], self.samples[rank])
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """Takes the rows from `start` to `end` of each view, out of `samples`."""
-
-    start: int
-    end: int
-    samples: int
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        if not self.samples:
-            return rows[:0]  # one was rendered for its shape
-        if self.end - self.start == self.samples:
-            return rows
-        return rows.view(-1, self.samples, *rows.shape[1:])[:, self.start : self.end].flatten(0, 1)
-
-
-def _parts(samples: Sequence[int], count: int) -> Iterator[_Part]:
-    """`count` parts of a batch of which each rank has some samples; fewer where there are not so many samples."""
-    of_ranks = [list(pairwise(each * part // count for part in range(count + 1))) for each in samples]
-    parts = [bounds for bounds in zip(*of_ranks, strict=True) if any(end > start for start, end in bounds)]
-    for number, bounds in enumerate(parts, start=1):
-        yield _Part(bounds=bounds, samples=tuple(samples), last=number == len(parts))
+def _parts(length: int, config: TrainConfig, ranks: Ranks) -> list[Part]:
+    return parts_of(length, parts=config.accumulate, ranks=ranks.count)
 
 
 def _together(outcomes: Sequence[Outcome]) -> Outcome:

@@ -85,6 +85,7 @@ def epoch_order(config: TrainConfig, material: Material, ranks: Ranks, epoch: in
         pairs=material.recipe.pairs(material.renderer.rendering.seed, samples, view),
         rank=ranks.rank,
         world=ranks.count,
+        parts=config.accumulate,
     )
 
 

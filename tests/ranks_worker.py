@@ -21,6 +21,7 @@ from cache_kd.distill import per_sample_loss
 from cache_kd.errors import KdCacheError
 from cache_kd.methods import make_method
 from cache_kd.models.zoo import build
+from cache_kd.parts import parts_of
 from cache_kd.ranks import open_ranks
 from cache_kd.recorder import Recorder
 from cache_kd.synced_norm import synchronise
@@ -71,7 +72,7 @@ def _compare_gradients(method, out):
     part = copy.deepcopy(alone)
     per_sample_loss(make_method(method), alone(images), teacher, labels).mean().backward()
     synchronise(part, ranks.device)
-    sizes = ranks.share(33)
+    sizes = parts_of(33, parts=1, ranks=ranks.count)[0].sizes
     start = sum(sizes[: ranks.rank])
     parallel = torch.nn.parallel.DistributedDataParallel(part)  # its hooks live as long as it does
     logits = parallel(images[start : start + sizes[ranks.rank]])

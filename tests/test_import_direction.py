@@ -10,7 +10,8 @@ HOUSE = Path(cache_kd.__file__).parent
 # lower number = lower floor; a module may import its own floor's listed friends and anything below
 GROUND = {
     "types", "errors", "config", "cache_folder", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
-    "threads", "trust", "keyed", "alone", "behind", "environment", "peak_memory", "shell", "stopping", "synced_norm",
+    "threads", "trust", "keyed", "alone", "behind", "environment", "parts", "peak_memory", "shell",
+    "stopping", "synced_norm",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
@@ -37,7 +38,7 @@ FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
     "alone": {"disk", "errors"}, "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"},
     "schedule": {"config"}, "device": {"errors"},
-    "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
+    "parts": set(), "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
     "stopping": set(), "synced_norm": {"errors"},
 }  # fmt: skip
 

@@ -44,7 +44,9 @@ RUNS = {
     "a second head": {"method": "dhkd", "knobs": {"aligned": False, "head": "linear"}, **NO_BATCH_NORM},
     # a last batch of one sample: the first process has none of it
     "nothing for one of them": {"method": "kd", "batch_size": 166},
-    "parts": {"method": "kd", "accumulate": 3, **NO_BATCH_NORM},
+    # batch norm sees a part at a time: parts of other samples would show
+    "parts": {"method": "kd", "accumulate": 3, "batch_size": 50},
+    "parts of two views": {"method": "kd", "accumulate": 3, "views_per_batch": 2},
     "an average": {"method": "kd", "ema_decay": 0.9},
 }
 
