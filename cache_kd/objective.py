@@ -64,8 +64,7 @@ class Objective:
         self.passes = Passes(student)
         if self.method is None:
             return
-        for number, module in enumerate(modules_of(self.method)):
-            self.learned[f"role{number}"] = module
+        self._show_roles(self.method)
         if self.method.head is not None:
             penultimate = Penultimate(student, images)
             self.learned["head"] = self.method.head(penultimate.size, classes)
@@ -94,6 +93,8 @@ class Objective:
         method = self._composition.at(epoch)
         assert method is not None
         hand_over(self.method, method)
+        # what is saved is what the steps change: a role that replaces its buffer has the new one in the new module
+        self._show_roles(method)
         self.method = method
 
     def loss(self, logits: Logits, seen: Logits, teacher: Logits | None, labels: Labels | MixedLabels) -> Loss:
@@ -115,6 +116,10 @@ class Objective:
         return Loss(
             hard=hard, soft=soft, hard_part=self.method.hard_weight * hard, soft_part=self.method.soft_weight * soft
         )
+
+    def _show_roles(self, method: Method) -> None:
+        for number, module in enumerate(modules_of(method)):
+            self.learned[f"role{number}"] = module
 
     @staticmethod
     def backward_aligned(loss: Loss, parameters: Sequence[nn.Parameter]) -> None:

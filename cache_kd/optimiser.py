@@ -1,6 +1,7 @@
 """How weights move: SGD or AdamW, what of them decays, and how long a gradient may be."""
 
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Annotated, Any, Literal
 
 import torch
@@ -23,7 +24,7 @@ class Optimiser(Config):
         betas: of AdamW.
         weight_decay: of SGD inside the gradient, of AdamW beside it (Loshchilov and Hutter, Decoupled Weight Decay
             Regularization, ICLR 2019).
-        decay_norm_and_bias: whether weight decay reaches every parameter, as in the CIFAR literature, or only those
+        decay_norm_and_bias: whether weight decay reaches every parameter, as in the CIFAR literature, or only a model's
             of two dimensions and more: neither biases, nor what norm layers learn, nor the numbers of a method.
         clip_norm: the gradient over all parameters together is shortened to this length; None: never.
     """
@@ -44,15 +45,27 @@ class Optimiser(Config):
         return self
 
 
-def make_optimiser(config: Optimiser, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-    """The optimiser of `parameters`: one group of them, or those that decay and those that do not."""
+def make_optimiser(
+    config: Optimiser, parameters: Iterable[nn.Parameter], *, numbers: Iterable[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """The optimiser of `parameters`: one group of them, or those that decay and those that do not.
+
+    Args:
+        config: says which, and what decays.
+        parameters: all that learn.
+        numbers: those of them that are a method's own, such as a temperature: no matrices, whatever their shape.
+    """
     every = list(parameters)
     groups: list[dict[str, Any]] = [{"params": every, "weight_decay": config.weight_decay}]
     if not config.decay_norm_and_bias:
-        groups = [
-            {"params": [each for each in every if each.dim() > 1], "weight_decay": config.weight_decay},
-            {"params": [each for each in every if each.dim() <= 1], "weight_decay": 0.0},
-        ]
+        kept = set(numbers)
+        # a saved state counts parameters over all groups: matrices in their order, then the rest, however they decay
+        runs = groupby(sorted(every, key=_is_flat), key=lambda each: _is_flat(each) or each in kept)
+        groups = [{"params": list(run), "weight_decay": 0.0 if keeps else config.weight_decay} for keeps, run in runs]
     if config.name == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+
+
+def _is_flat(parameter: nn.Parameter) -> bool:
+    return parameter.dim() <= 1

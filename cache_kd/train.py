@@ -93,7 +93,8 @@ def train(config: TrainConfig, *, resume: bool = False, progress: Progress | Non
         _try_training(config, objective, material, ranks)
         if config.compile:
             student.compile()
-        optimiser = make_optimiser(config.optimiser, [*student.parameters(), *objective.learned.parameters()])
+        every = [*student.parameters(), *objective.learned.parameters()]
+        optimiser = make_optimiser(config.optimiser, every, numbers=objective.roles)
         step = Step(config, objective, optimiser, material.normalise, ranks)
         average = WeightAverage(student, config.ema_decay) if config.ema_decay else None
         state = State(student, objective.learned, optimiser, average, ranks.fabric.strategy.precision)

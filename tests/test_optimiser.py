@@ -33,6 +33,27 @@ def test_norms_and_biases_can_be_kept_from_decaying(name):
         assert torch.allclose(parameter, shrunk * before[key]), key
 
 
+def test_the_numbers_of_a_method_decay_only_where_all_does():
+    """A temperature is no matrix, though it is [1, 1]."""
+    network, tau = model(), nn.Parameter(torch.ones(1, 1))
+    every = [*network.parameters(), tau]
+    for everywhere, decay in ((True, 0.1), (False, 0.0)):
+        optimiser = make_optimiser(Optimiser(weight_decay=0.1, decay_norm_and_bias=everywhere), every, numbers=[tau])
+        (own,) = [group for group in optimiser.param_groups if any(each is tau for each in group["params"])]
+        assert own["weight_decay"] == decay
+
+
+def test_a_saved_state_finds_each_parameter_whatever_decays():
+    """It counts over all groups: matrices first, a method's among them, then the rest."""
+    network, tau, head = model(), nn.Parameter(torch.ones(1, 1)), nn.Linear(2, 2)
+    every = [*network.parameters(), tau, *head.parameters()]
+    optimiser = make_optimiser(Optimiser(decay_norm_and_bias=False), every, numbers=[tau])
+    counted = [each for group in optimiser.param_groups for each in group["params"]]
+    matrices = [network[0].weight, network[3].weight, tau, head.weight]
+    rest = [network[0].bias, network[1].weight, network[1].bias, network[3].bias, head.bias]
+    assert all(one is other for one, other in zip(counted, matrices + rest, strict=True))
+
+
 def test_the_betas_of_adamw_are_the_asked_ones():
     (group,) = make_optimiser(Optimiser(name="adamw", betas=(0.8, 0.95)), model().parameters()).param_groups
     assert group["betas"] == (0.8, 0.95)

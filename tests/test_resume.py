@@ -15,7 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from cache_kd.distill import Method, Temperatures, with_roles
 from cache_kd.errors import RunError
+from cache_kd.methods.kd import kd
 from cache_kd.optimiser import Optimiser
 from cache_kd.progress import Silent
 from cache_kd.recorder import Recorder
@@ -35,6 +37,25 @@ def with_dropout(classes: int, channels: int = 1) -> torch.nn.Module:
         torch.nn.Flatten(),
         torch.nn.Linear(512, classes),
     )
+
+
+class FollowsTheTeacher(torch.nn.Module):
+    """A temperature that learns, and keeps a running mean of the teacher's logits in a buffer that it replaces."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("size", torch.zeros(1, 1))
+        self.scale = torch.nn.Parameter(torch.ones(1, 1))
+
+    def forward(self, student, teacher, labels):
+        if torch.is_grad_enabled():
+            self.size = 0.9 * self.size + 0.1 * teacher.abs().mean().float()
+        tau = 4.0 + self.scale * self.size.to(student.dtype)
+        return Temperatures(student=tau, teacher=tau, gain=tau**2)
+
+
+def following() -> Method:
+    return with_roles(kd(), temperature=FollowsTheTeacher())
 
 
 def config(out, store, **changes) -> TrainConfig:
@@ -89,6 +110,9 @@ VARIANTS = {
         "optimiser": Optimiser(name="adamw", lr=1e-3), "ema_decay": 0.9, "accumulate": 2,
     },
     "a learned temperature": {"method": "ctkd", "knobs": {"strength": {"points": [[1, 0.0], [2, -1.0]]}}},
+    "a buffer of a role, under a course": {
+        "method": f"{__name__}:following", "hard_weight": {"points": [[1, 0.1], [2, 0.2]]},
+    },
     "scaled gradients": {"precision": "fp16"},
 }  # fmt: skip
 

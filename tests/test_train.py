@@ -217,6 +217,15 @@ def test_a_learned_temperature_moves_and_a_halted_run_goes_on_with_it(stores, tm
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_learned_temperature_decays_only_with_norms_and_biases(stores, tmp_path, everywhere):
+    """With strength 0 it has no gradient: the decay alone can move it."""
+    optimiser = Optimiser(weight_decay=0.1, decay_norm_and_bias=everywhere)
+    train(config(tmp_path / "run", stores["float16"], method="ctkd", knobs={"strength": 0.0}, optimiser=optimiser))
+    moved = load_file(tmp_path / "run" / "state.safetensors")["learned.role0.weight"].item() != 1
+    assert moved == everywhere
+
+
 def test_a_soft_weight_of_zero_is_the_labels_alone(stores, tmp_path):
     """A course from 0: in its first epoch, with weight 0, the teacher changes nothing."""
     off = {"points": [[1, 0.0], [2, 1.0]], "between": "hold"}
