@@ -1,11 +1,12 @@
 """A recipe and what is done to its views afterwards: crop and flip, then RandAugment, then erasing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from cache_kd.errors import ConfigError
 from cache_kd.keyed.philox import words
 from cache_kd.types import KnobTensor, PixelTensor, Samples, ViewTensor
 from cache_kd.views.composite import Composite
@@ -16,6 +17,26 @@ from cache_kd.views.step import Step
 # bytes of pixels that the CPU takes at once: scratch space then stays in its cache. Colour jitter of 64 views of
 # 224x224x3 takes 2.5 ms each, all at once 4.0 ms
 BLOCK = 1 << 20
+
+
+def _base(spec: Any) -> Recipe:
+    base = make_base(spec)
+    inner = next(_chains(base), None)
+    if inner is not None:
+        raise ConfigError(
+            "The recipe 'chain' stands inside another one; both would draw the same random words for their steps. "
+            f"Write the inner steps, {', '.join(step.name for step in inner.steps)}, and the outer ones in one list; "
+            "around 'groups', in the list of each group."
+        )
+    return base
+
+
+def _chains(recipe: Recipe) -> "Iterator[Chain]":
+    if isinstance(recipe, Chain):
+        yield recipe
+    elif isinstance(recipe, Composite):
+        for inner in recipe.inside:
+            yield from _chains(inner)
 
 
 def _steps(values: Any) -> Any:
@@ -30,12 +51,12 @@ class Chain(Composite):
     A step has its words under its own place and name, so that changing one leaves the others' choices as they were.
 
     Attributes:
-        base: any recipe but `mixed` whose views have one size.
+        base: any recipe whose views have one size, without steps of its own and not `mixed`.
         steps: names, or mappings with a name and knobs.
     """
 
     name: Literal["chain"] = "chain"
-    base: Annotated[SerializeAsAny[Recipe], BeforeValidator(make_base)]
+    base: Annotated[SerializeAsAny[Recipe], BeforeValidator(_base)]
     steps: Annotated[tuple[SerializeAsAny[Step], ...], BeforeValidator(_steps), Field(min_length=1)]
 
     @property

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from cache_kd.errors import ConfigError
 from cache_kd.views import chain, make_recipe
 
 
@@ -10,3 +11,13 @@ def test_how_many_views_are_taken_at_once_changes_nothing(block, album, make_pic
     expected = recipe.view(shown, 0, np.arange(23), 0).numpy()
     monkeypatch.setattr(chain, "BLOCK", block)
     np.testing.assert_array_equal(recipe.view(shown, 0, np.arange(23), 0).numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    "inner", ["cifar+cutout", {"name": "groups", "groups": [{"recipe": "rrc+cutout", "count": 2}]}]
+)
+def test_a_chain_inside_a_chain_would_draw_the_same_words_and_is_refused(inner):
+    with pytest.raises(
+        ConfigError, match=r"same random words.*Write the inner steps, cutout, and the outer ones in one"
+    ):
+        make_recipe({"name": "chain", "base": inner, "steps": ["cutout"]})
