@@ -15,6 +15,7 @@ KdCacheError
 PixelDrift             a warning: the pictures are a rounding away from the ones that the teacher saw
 OtherEnvironment       a warning: other library versions, or another device, than the dump's
 UnprovenAlignment      a warning: nobody can prove which pictures the teacher of imported logits saw
+SeveralWeights         a warning: a checkpoint holds several sets of weights, of which one is taken
 """
 
 import difflib
@@ -75,6 +76,10 @@ class OtherEnvironment(UserWarning):
 
 class UnprovenAlignment(UserWarning):
     """Nobody can prove which pictures the teacher of imported logits saw."""
+
+
+class SeveralWeights(UserWarning):
+    """A checkpoint holds several sets of weights, of which one is taken."""
 
 
 def did_you_mean(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 import struct
+import textwrap
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from cache_kd.errors import ModelError
 from cache_kd.files import write_whole
+from cache_kd.models.state_dict import is_counter, prefixes_of, renamed, state_dict_in
 
 METADATA_KEY = "cache_kd"
 # what torch.load raises for bytes that are not what torch.save wrote, or that want more than tensors: it runs a
@@ -26,7 +29,9 @@ UNREADABLE = (
     AssertionError, struct.error, UnpicklingError,
 )  # fmt: skip
 _SHOWN = 3  # keys named in an error
-_WRAPPINGS = ("state_dict", "model", "net")
+_LONGEST = 200  # characters of a reason
+# torch's word for a class that is no part of tensors; what is no such name is not printed
+_CLASS = re.compile(r"GLOBAL ([\w.]+) was not an allowed global")
 # numbers that training code notes beside the weights, such as the best accuracy; NumPy has moved their maker once
 _NUMBERS: list[Any] = [
     np.dtype,
@@ -56,17 +61,19 @@ def read_about(path: Path) -> dict[str, Any]:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Put the weights of `path` (.safetensors, or a torch file of tensors) into `model`.
 
-    Wrappings that training code puts around a state dict are taken off: {"state_dict": …},
-    {"model": …}, {"net": …} and the `module.` prefix of DataParallel.
+    What training code puts around a state dict is taken off: {"state_dict": …}, {"model": …}, {"net": …}, or the only
+    other key with tensors; `module.` of DataParallel and `_orig_mod.` of torch.compile before the names; and one prefix
+    that all names have, such as Lightning's `model.`.
+
+    Warns:
+        SeveralWeights: the file has several sets of weights; it says which is taken.
 
     Raises:
         ModelError: no such file, not loadable without unpickling, or keys, shapes or kinds of numbers that do not fit.
     """
-    weights = _read(path)
     expected = model.state_dict()
-    # published weights may predate this counter of BatchNorm, which changes no output in eval mode
-    counters = {key for key in expected if key.endswith("num_batches_tracked")}
-    missing = sorted(set(expected) - set(weights) - counters)
+    weights = renamed(_read(path), expected)
+    missing = sorted(key for key in set(expected) - set(weights) if not is_counter(key))
     unexpected = sorted(set(weights) - set(expected))
     reshaped = [
         f"{key} {list(weights[key].shape)} instead of {list(expected[key].shape)}"
@@ -85,10 +92,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
         if keys
     ]
     if faults:
-        raise ModelError(
-            f"{path} does not fit {type(model).__name__} — {'; '.join(faults)}. "
-            "Name the model that these weights were trained as, with the same number of classes."
-        )
+        prefixes = prefixes_of(weights, expected) if missing else []
+        mend = "Name the model that these weights were trained as, with the same number of classes."
+        if prefixes:
+            mend = (
+                f"Its weights stand behind {' and behind '.join(map(repr, prefixes))}: save them alone, as {{"
+                f"name.removeprefix({prefixes[0]!r}): tensor for name, tensor in weights.items() "
+                f"if name.startswith({prefixes[0]!r})}}."
+            )
+        raise ModelError(f"{path} does not fit {type(model).__name__} — {'; '.join(faults)}. {mend}")
     model.load_state_dict(weights, strict=False)
 
 
@@ -96,7 +108,7 @@ def fingerprint(model: nn.Module) -> str:
     """Content hash of everything in the state dict that changes an output in eval mode."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):
-        if name.endswith("num_batches_tracked"):
+        if is_counter(name):
             continue
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{name}|{values.dtype}|{list(values.shape)}|".encode())
@@ -122,27 +134,23 @@ def _read(path: Path) -> dict[str, Tensor]:
             warnings.simplefilter("ignore")  # torch warns of the pickle protocol of files that it then refuses
             content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as fault:
-        first = next(iter(str(fault).strip().splitlines()), "")[:200]
-        reason = f"{type(fault).__name__}: {first}" if first else type(fault).__name__
-        raise ModelError(
-            f"{path} does not load as plain tensors ({reason}). Files that need unpickling can run code and are "
-            "refused: open it where you trust it and save only model.state_dict(), best as .safetensors."
-        ) from None
-    return _unwrap(content, path)
+        raise ModelError(_refusal(path, fault)) from None
+    return state_dict_in(content, path)
 
 
-def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
-    for _ in range(1 + len(_WRAPPINGS)):  # a mapping may hold itself
-        if not isinstance(content, Mapping):
-            break
-        if content and all(isinstance(value, Tensor) for value in content.values()):
-            return {str(key).removeprefix("module."): value for key, value in content.items()}
-        inner = next((content[key] for key in _WRAPPINGS if key in content), None)
-        if inner is None:
-            break
-        content = inner
-    found = f"keys {sorted(map(str, content))[:5]}" if isinstance(content, Mapping) else type(content).__name__
-    raise ModelError(
-        f"{path} holds no state dict (found {found}); "
-        f"expected tensors, or them under {' or '.join(map(repr, _WRAPPINGS))}."
+def _refusal(path: Path, fault: BaseException) -> str:
+    foreign = _CLASS.search(str(fault))
+    if foreign:
+        return (
+            f"{path} does not load as plain tensors: it has {foreign[1]}, and making such objects can run code of "
+            "whoever wrote the file. If you wrote it yourself, save its weights alone, from the key that you gave "
+            f"them: torch.save(torch.load({str(path)!r}, weights_only=False)['model'], 'weights.pth'). "
+            "Otherwise ask for the weights alone, best as .safetensors."
+        )
+    # torch puts advice before what it found, on several lines
+    found = str(fault).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
+    reason = textwrap.shorten("".join(filter(str.isprintable, found)), _LONGEST, placeholder=" …")
+    return (
+        f"{path} does not load as plain tensors ({type(fault).__name__}{f': {reason}' if reason else ''}); "
+        "expected a whole file that torch.save wrote of a state dict, or .safetensors."
     )

@@ -1,10 +1,13 @@
+import argparse
 import pickle
+import re
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from cache_kd.errors import ModelError
+from cache_kd.errors import ModelError, SeveralWeights
 from cache_kd.models.checkpoint import fingerprint, load_weights, read_about, save_weights
 from cache_kd.models.zoo import build
 
@@ -56,6 +59,77 @@ def test_torch_files_load_with_their_usual_wrappings(tmp_path, wrap):
     assert fingerprint(other) == fingerprint(model(0))
 
 
+@pytest.mark.parametrize(
+    "before", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "model._orig_mod.", "module.net.body."]
+)
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
+def test_what_compiling_and_wrapping_put_before_the_names_is_taken_off(tmp_path, before, name):
+    weights = {f"{before}{name}": tensor for name, tensor in model(0).state_dict().items()}
+    (save_file if name.endswith("safetensors") else torch.save)(weights, tmp_path / name)
+    other = model(1)
+    load_weights(other, tmp_path / name)
+    assert fingerprint(other) == fingerprint(model(0))
+
+
+def test_a_compiled_model_and_an_averaged_one_load_as_torch_saves_them(tmp_path):
+    saved = {
+        "compiled.pth": torch.compile(model(0)).state_dict(),
+        "averaged.pth": {"model_ema": torch.optim.swa_utils.AveragedModel(model(0)).state_dict(), "epoch": 3},
+        "deepspeed.pth": {"module": model(0).state_dict(), "optimizer": {"lr": 0.1}},
+    }
+    for name, content in saved.items():
+        torch.save(content, tmp_path / name)
+        other = model(1)
+        load_weights(other, tmp_path / name)
+        assert fingerprint(other) == fingerprint(model(0)), name
+
+
+def test_a_model_that_has_a_part_named_module_keeps_that_name(tmp_path):
+    def own(seed):
+        torch.manual_seed(seed)
+        return torch.nn.ModuleDict({"module": torch.nn.BatchNorm1d(2), "head": torch.nn.Linear(2, 2)})
+
+    for before in ("", "module."):
+        torch.save({f"{before}{name}": each for name, each in own(0).state_dict().items()}, tmp_path / "own.pth")
+        other = own(1)
+        load_weights(other, tmp_path / "own.pth")
+        assert fingerprint(other) == fingerprint(own(0))
+
+
+def test_of_two_models_behind_two_prefixes_none_is_chosen(tmp_path):
+    weights = {
+        f"{part}.{name}": each for part in ("student", "teacher") for name, each in model(0).state_dict().items()
+    }
+    torch.save({"state_dict": weights}, tmp_path / "both.pth")
+    with pytest.raises(ModelError, match=r"stand behind 'student\.' and behind 'teacher\.': save them alone"):
+        load_weights(model(1), tmp_path / "both.pth")
+
+
+def test_one_prefix_that_other_names_do_not_have_is_named(tmp_path):
+    weights = {f"model.{name}": each for name, each in model(0).state_dict().items()}
+    torch.save({"state_dict": {**weights, "criterion.centres": torch.ones(3)}}, tmp_path / "light.ckpt")
+    with pytest.raises(
+        ModelError, match=r"stand behind 'model\.': save them alone, as \{name\.removeprefix\('model\.'\)"
+    ):
+        load_weights(model(1), tmp_path / "light.ckpt")
+
+
+def test_which_of_several_sets_of_weights_is_taken_is_said(tmp_path):
+    averaged = {f"module.{name}": tensor for name, tensor in model(1).state_dict().items()}
+    statistics = {"mean": torch.zeros(3), "std": torch.ones(3)}
+    torch.save({"state_dict_ema": averaged, "model": model(0).state_dict(), "data": statistics}, tmp_path / "two.pth")
+    other = model(2)
+    with pytest.warns(SeveralWeights, match=r"'model' is taken, 'state_dict_ema' left\."):
+        load_weights(other, tmp_path / "two.pth")
+    assert fingerprint(other) == fingerprint(model(0))
+
+
+def test_of_several_sets_of_weights_under_unusual_keys_none_is_chosen(tmp_path):
+    torch.save({"ema": model(0).state_dict(), "raw": model(1).state_dict()}, tmp_path / "two.pth")
+    with pytest.raises(ModelError, match=r"several sets of tensors: ema, raw\. .*weights_only=True\)\['ema'\]"):
+        load_weights(model(2), tmp_path / "two.pth")
+
+
 def test_numbers_of_numpy_beside_the_weights_are_no_obstacle(tmp_path):
     best = {"best_acc": np.float64(70.1), "seen": np.int64(3), "loss": np.float32(0.5)}
     torch.save({"model": model(0).state_dict(), **best}, tmp_path / "weights.pth")
@@ -81,6 +155,21 @@ def test_a_pickle_is_refused_and_does_not_run(tmp_path):
         with pytest.raises(ModelError, match="does not load as plain tensors"):
             load_weights(model(), tmp_path / name)
     assert not Trap.ran
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_the_class_that_stands_beside_the_weights_is_named_with_what_to_do(tmp_path, zipped):
+    path = tmp_path / "args.pth"
+    content = {"model": model(0).state_dict(), "opt": argparse.Namespace(lr=0.1)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=r"it has argparse\.Namespace, .* If you wrote it yourself, ") as refused:
+        load_weights(model(1), path)
+    assert str(refused.value).isprintable()
+    (line,) = re.findall(r"torch\.save\(.*\)(?=\. Otherwise ask)", str(refused.value))
+    exec(line.replace("weights.pth", str(tmp_path / "weights.pth")), {"torch": torch})
+    other = model(1)
+    load_weights(other, tmp_path / "weights.pth")
+    assert fingerprint(other) == fingerprint(model(0))
 
 
 def test_what_does_not_fit_is_named(tmp_path):
