@@ -13,6 +13,10 @@ from cache_kd.sources.remembered import Files, remembered
 from cache_kd.sources.source import SourceSpec
 from cache_kd.types import LabelArray, Pixels, Samples
 
+# a label without named classes is below this, or below the number of images: 4 billion names would be made for one
+# label of -1 that was written as uint32
+MOST_UNNAMED = 2**20
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySource:
@@ -83,7 +87,7 @@ def array_source(
         SourceError: wrong type, shape, number or range.
     """
     origin = f"{spec.data} ({spec.split})"
-    pixels, whole = np.asarray(images), np.asarray(labels)
+    pixels, whole = _array(images, "images", origin), _array(labels, "labels", origin)
     check_images(pixels.dtype, pixels.shape, origin)
     checked = check_labels(whole, len(pixels), origin, class_names)
     return ArraySource(
@@ -122,7 +126,7 @@ def check_labels(
     """`labels` as int64.
 
     Raises:
-        SourceError: not one integer per image, negative, or beyond the named classes.
+        SourceError: not one integer per image, none at all, negative, or beyond the classes.
     """
     if labels.dtype.kind not in "iu":
         raise SourceError(f"{origin}: labels are {labels.dtype}; expected integers. Convert them to class indices.")
@@ -130,12 +134,19 @@ def check_labels(
         raise SourceError(f"{origin}: labels have shape {list(labels.shape)}; expected one class index per image, [N].")
     if len(labels) != images:
         raise SourceError(f"{origin}: there are {len(labels)} labels for {images} images; expected one for each.")
+    if not images:
+        raise SourceError(f"{origin}: there are no labels; expected at least one.")
     least, greatest = int(labels.min()), int(labels.max())
     if least < 0:
         row = int(labels.argmin())
         raise SourceError(f"{origin}: label {least} at sample {row}; expected 0 or more. Leave out unlabelled images.")
+    row = int(labels.argmax())
+    if class_names is None and greatest >= max(images, MOST_UNNAMED):
+        raise SourceError(
+            f"{origin}: label {greatest} at sample {row}; expected less than {max(images, MOST_UNNAMED):,} where the "
+            "classes have no names. Mend the label, or number the classes from 0 on."
+        )
     if class_names is not None and greatest >= len(class_names):
-        row = int(labels.argmax())
         raise SourceError(
             f"{origin}: label {greatest} at sample {row}, but there are {len(class_names)} classes; "
             f"expected 0 to {len(class_names) - 1}. Mend the label or the list of classes."
@@ -152,3 +163,13 @@ def shape_with_channels(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 def numbered(labels: LabelArray) -> tuple[str, ...]:
     """Names for classes that have none: "0", "1", … up to the largest label."""
     return tuple(str(number) for number in range(int(labels.max()) + 1))
+
+
+def _array(values: Any, what: str, origin: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as fault:
+        raise SourceError(
+            f"{origin}: the {what} do not form one array ({fault}); expected images of one size, and one integer for "
+            "each. Crop or resize them to one size."
+        ) from None

@@ -12,7 +12,7 @@ import numpy as np
 from cache_kd.errors import SourceError
 from cache_kd.sources.arrays import array_source, check_images, check_labels, numbered, shape_with_channels
 from cache_kd.sources.fingerprint import fingerprint_of_images
-from cache_kd.sources.remembered import remembered
+from cache_kd.sources.remembered import Files, remembered
 from cache_kd.sources.source import SPLITS, Source, SourceSpec
 from cache_kd.types import LabelArray, Pixels, Samples
 
@@ -41,8 +41,9 @@ def open_hdf5(spec: SourceSpec) -> Source:
     with _opened(path) as file:
         images, labels = _dataset(file, spec, "images"), _dataset(file, spec, "labels")
         names = _class_names(file, spec)
+        files = (path,) if _lies_within(images, path) and _lies_within(labels, path) else ()
         if images.nbytes <= MEMORY_LIMIT:
-            return array_source(spec, images[:], labels[:], names, files=(path,))
+            return array_source(spec, images[:], labels[:], names, files=files)
         origin = f"{spec.data} ({spec.split})"
         check_images(images.dtype, images.shape, origin)
         checked = check_labels(labels[:], len(images), origin, names)
@@ -51,6 +52,7 @@ def open_hdf5(spec: SourceSpec) -> Source:
             shape=shape_with_channels(images.shape),
             all_labels=checked,
             class_names=names or numbered(checked),
+            files=files,
         )
 
 
@@ -76,12 +78,14 @@ class Hdf5Source:
         shape: [N, height, width, channels].
         all_labels: the labels of all samples.
         class_names: one per class.
+        files: see `arrays.ArraySource`.
     """
 
     spec: SourceSpec
     shape: tuple[int, int, int, int]
     all_labels: LabelArray
     class_names: tuple[str, ...]
+    files: Files
 
     @property
     def classes(self) -> int:
@@ -107,21 +111,22 @@ class Hdf5Source:
                 found = np.empty((len(rows), *dataset.shape[1:]), dtype=np.uint8)
                 for target, row in enumerate(rows.tolist()):
                     dataset.read_direct(found, np.s_[row], np.s_[target])
-        pixels: Pixels = found.reshape(len(rows), *self.shape[1:])[where]
-        return pixels
+        pixels: Pixels = found.reshape(len(rows), *self.shape[1:])
+        # in order already, as the fingerprint asks for them: no second copy
+        return pixels if np.array_equal(rows, samples) else pixels[where]
 
     def labels(self) -> LabelArray:
         """The labels of all samples."""
         return self.all_labels
 
     def fingerprint(self) -> str:
-        """Over all pixels and labels; one pass over the file the first time, one stat later."""
+        """Over all pixels and labels; one pass over the file the first time, later one stat where nothing is linked."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
         return remembered(
-            (Path(self.spec.data),),
+            self.files,
             f"fingerprint {self.spec.split}",
             lambda: fingerprint_of_images(self.images, self.shape, self.all_labels),
         )
@@ -146,7 +151,16 @@ def _dataset(file: h5py.File, spec: SourceSpec, name: str) -> h5py.Dataset:
     if not isinstance(found, h5py.Dataset):
         inside = sorted(group) if isinstance(group, h5py.Group) else "no group"
         raise SourceError(f"{spec.data}: {spec.split!r} holds {inside}, no {name!r}. {LAYOUT}")
+    if not found.shape:
+        content = "nothing" if found.shape is None else "a single value"
+        raise SourceError(f"{spec.data}: '{spec.split}/{name}' holds {content}. {LAYOUT}")
     return found
+
+
+def _lies_within(dataset: h5py.Dataset, path: Path) -> bool:
+    """Whether all values are in this very file, so that they are the same while it is unchanged."""
+    linked = Path(dataset.file.filename) != path
+    return not (linked or dataset.is_virtual or dataset.external)
 
 
 def _class_names(file: h5py.File, spec: SourceSpec) -> tuple[str, ...] | None:

@@ -25,10 +25,19 @@ def _replace(name, content):
         (_replace("train/images", np.zeros((20, 8), "u1")), r"shape \[20, 8\]; expected \[N, height"),
         (_replace("train/images", np.zeros((20, 3, 8, 9), "u1")), r"channels first.*transpose\(0, 2, 3, 1\)"),
         (_replace("train/images", np.zeros((0, 8, 9, 3), "u1")), "there are none; expected at least one"),
+        (_replace("train/images", np.uint8(3)), r"'train/images' holds a single value\. Expected groups"),
+        (_replace("train/images", h5py.Empty("u1")), r"'train/images' holds nothing\. Expected groups"),
+        (_replace("train/labels", np.int64(3)), r"'train/labels' holds a single value\. Expected groups"),
+        (_replace("train/labels", h5py.Empty("i8")), r"'train/labels' holds nothing\. Expected groups"),
         (_replace("train/labels", np.zeros(19, "i8")), "19 labels for 20 images"),
         (_replace("train/labels", np.zeros((20, 3), "i8")), r"shape \[20, 3\]; expected one class index per image"),
         (_replace("train/labels", np.zeros(20)), "labels are float64; expected integers"),
         (_replace("train/labels", np.arange(20) - 3), "label -3 at sample 0; expected 0 or more"),
+        (
+            _replace("train/labels", np.array([*range(19), 2**32 - 1], "u4")),
+            "label 4294967295 at sample 19; expected less than 1,048,576 .* Mend the label",
+        ),
+        (_replace("train/labels", np.array([*range(19), 2**64 - 1], "u8")), "label 18446744073709551615 at sample 19"),
         (lambda file: file.attrs.update(classes=["cat", "dog"]), "label 2 at sample 2, but there are 2 classes"),
         (
             lambda file: file.attrs.update(classes=10),
@@ -81,6 +90,12 @@ def test_a_test_label_that_no_training_image_has_is_refused(make_hdf5):
         open_source(SourceSpec(data=str(path), split="test"))
 
 
+def test_a_training_split_without_samples_is_refused_with_its_test_split(make_hdf5):
+    path = make_hdf5(_replace("train/labels", np.zeros(0, "i8")))
+    with pytest.raises(SourceError, match=r"\(train\): there are no labels; expected at least one"):
+        open_source(SourceSpec(data=str(path), split="test"))
+
+
 @pytest.mark.parametrize("kind", ["u1", "i4", "u8", ">i2"])
 def test_labels_may_be_any_integers(make_hdf5, kind):
     source = open_source(SourceSpec(data=str(make_hdf5(_replace("train/labels", (np.arange(20) % 3).astype(kind))))))
@@ -100,3 +115,44 @@ def test_disk_and_memory_give_the_same(make_hdf5, pictures, monkeypatch, small_r
     np.testing.assert_array_equal(on_disk.images(samples), in_memory.images(samples))
     assert on_disk.fingerprint() == in_memory.fingerprint()
     assert on_disk.channels == in_memory.channels == (1 if grey else 3)
+
+
+def _external_links(file, part):
+    for name in ("images", "labels"):
+        file[f"train/{name}"] = h5py.ExternalLink(part, f"train/{name}")
+
+
+def _group_behind_a_link(file, part):
+    file["train"] = h5py.ExternalLink(part, "train")
+
+
+def _virtual(file, part):
+    for name, shape, kind in (("images", (20, 8, 9, 3), "u1"), ("labels", (20,), "i8")):
+        layout = h5py.VirtualLayout(shape, kind)
+        layout[:] = h5py.VirtualSource(part, f"train/{name}", shape)
+        file.create_virtual_dataset(f"train/{name}", layout)
+
+
+def _raw_bytes_beside(file, part):
+    with h5py.File(part) as whole:
+        images, labels = whole["train/images"], whole["train/labels"]
+        beside = [(part, images.id.get_offset(), images.nbytes)]
+        file.create_dataset("train/images", images.shape, "u1", external=beside)
+        beside = [(part, labels.id.get_offset(), labels.nbytes)]
+        file.create_dataset("train/labels", labels.shape, "i8", external=beside)
+
+
+@pytest.mark.parametrize("limit", [0, 2**30])
+@pytest.mark.parametrize("refer", [_external_links, _group_behind_a_link, _virtual, _raw_bytes_beside])
+@pytest.mark.parametrize("changed", ["images", "labels"])
+def test_what_changes_in_a_linked_file_is_noticed(make_hdf5, tmp_path, settled, monkeypatch, limit, refer, changed):
+    monkeypatch.setattr(hdf5, "MEMORY_LIMIT", limit)
+    part = make_hdf5(name="part.h5")
+    with h5py.File(tmp_path / "linked.h5", "w") as file:
+        refer(file, str(part))
+    spec = SourceSpec(data=str(tmp_path / "linked.h5"))
+    before = open_source(spec).fingerprint()
+    assert open_source(spec).fingerprint() == before == open_source(SourceSpec(data=str(part))).fingerprint()
+    with h5py.File(part, "r+") as file:
+        file[f"train/{changed}"][4] = 0
+    assert open_source(spec).fingerprint() != before
