@@ -1,8 +1,10 @@
 """Images from a function that the user names: called with the split, it returns arrays or a source."""
 
+import traceback
+from pathlib import Path
 from typing import Any
 
-from cache_kd.errors import SourceError
+from cache_kd.errors import KdCacheError, SourceError
 from cache_kd.outside import load_function
 from cache_kd.sources.arrays import array_source
 from cache_kd.sources.source import SPLITS, Source, SourceSpec
@@ -16,7 +18,7 @@ def open_function(spec: SourceSpec) -> Source:
 
     Raises:
         ConfigError: the function cannot be imported.
-        SourceError: it fails to import what it needs, has no such split, or returns something else.
+        SourceError: it fails, has no such split, or returns something else.
     """
     returned = _call(spec, spec.split)
     if returned is None:
@@ -36,7 +38,7 @@ def function_splits(spec: SourceSpec) -> tuple[str, ...]:
 
     Raises:
         ConfigError: the function cannot be imported.
-        SourceError: it fails to import what it needs.
+        SourceError: it fails.
     """
     return SPLITS if _call(spec, "test") is not None else SPLITS[:1]
 
@@ -47,3 +49,17 @@ def _call(spec: SourceSpec, split: str) -> Any:
         return function(split)
     except ImportError as fault:
         raise SourceError(f"{spec.data}({split!r}) could not import what it needs: {fault}. Install it.") from fault
+    except KdCacheError:
+        raise
+    except Exception as fault:
+        raise SourceError(
+            f"{spec.data}({split!r}) fails: {type(fault).__name__}: {fault}{_origin(fault)}. It is called with "
+            "'train' or 'test', and returns None for a split that does not exist."
+        ) from fault
+
+
+def _origin(fault: Exception) -> str:
+    """The last line of the function's own file on the way to `fault`; none where the call itself failed."""
+    frames = traceback.extract_tb(fault.__traceback__)[1:]  # the first is the call
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return f" [{Path(own[-1].filename).name}, line {own[-1].lineno}]" if own else ""

@@ -49,6 +49,23 @@ def test_it_does_not_depend_on_threads_or_on_the_type_of_the_labels(pictures, mo
     assert _of(images, labels.astype(np.uint8)) == found
 
 
+def test_no_more_than_a_slice_is_asked_for_at_a_time_and_it_changes_nothing(monkeypatch):
+    images, labels = np.arange(2100 * 12, dtype=np.uint32).astype(np.uint8).reshape(2100, 2, 2, 3), np.zeros(2100, int)
+    asked = []
+
+    def give(samples):
+        asked.append(len(samples))
+        return images[samples]
+
+    found = set()
+    for size, most in ((1, 1), (1200, 100), (2**30, 1024)):
+        monkeypatch.setattr(fingerprint, "SLICE", size)
+        asked.clear()
+        found.add(fingerprint.fingerprint_of_images(give, images.shape, labels))
+        assert max(asked) == most
+    assert found == {"7685fe2c1232694ac0dde4eae92afd3a"}
+
+
 def test_every_change_of_a_tree_is_noticed(tree):
     def rename(top):
         (top / "class_0" / "00.png").rename(top / "class_0" / "a0.png")
@@ -82,7 +99,7 @@ def test_a_moved_tree_is_the_same_data(tree):
 def test_unchanged_files_are_not_read_again(tree, make_hdf5, settled, monkeypatch):
     path = make_hdf5()
     before = _of_tree(tree), _of_tree(path)
-    monkeypatch.setattr(fingerprint, "_hash", lambda content: pytest.fail("the content was read again"))
+    monkeypatch.setattr(fingerprint, "_together", lambda *parts: pytest.fail("the content was read again"))
     assert (_of_tree(tree), _of_tree(path)) == before
 
 

@@ -179,6 +179,16 @@ def test_a_function_may_return_a_source_of_its_own(module):
     [
         ("def load(split): return 5", r"returned int; expected \(images, labels\)"),
         ("def load(split): import nothing_of_this_name", r"could not import what it needs.*nothing_of_this_name"),
+        (
+            "def load(split):\n    return {}[split]",
+            r"load\('train'\) fails: KeyError: 'train' \[own_\w+\.py, line 2\]\.",
+        ),
+        ("def load(): pass", r"fails: TypeError: load\(\) takes 0 positional arguments.* It is called with 'train' or"),
+        ("import numpy\ndef load(split): return [numpy.zeros((2, 2)), [[1]]], [0, 1]", "images do not form one array"),
+        (
+            "def load(split): return [[[1]], [[2]]], [0, [1, 2]]",
+            r"labels do not form one array \(.*one integer for each",
+        ),
         ("def load(split): return [[0]], [0]", "images are int64; expected uint8"),
     ],
 )
