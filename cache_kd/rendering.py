@@ -4,7 +4,9 @@ import multiprocessing
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Literal, NamedTuple, TypeVar
 
@@ -14,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cache_kd.ahead import ahead
 from cache_kd.errors import ConfigError, KdCacheError, RunError
+from cache_kd.shared_pixels import SharedPixels
 from cache_kd.sources.arrays import ArraySource
 from cache_kd.sources.source import Source
 from cache_kd.threads import usable_cores
@@ -191,7 +194,7 @@ class _Pool:
         self._waiting = _Waiting()
         with _any_number_of_workers():
             self._loader = DataLoader(
-                _Answers(rendering),
+                _Answers(rendering, context),
                 batch_size=None,
                 sampler=self._waiting,
                 num_workers=workers,
@@ -232,10 +235,22 @@ class _Waiting:
 
 
 class _Answers(Dataset[object]):
-    """Answers requests in a worker process."""
+    """Answers requests in a worker process; pixels in memory are not sent to it but shared with it."""
 
-    def __init__(self, rendering: Rendering) -> None:
-        self._rendering = rendering
+    def __init__(self, rendering: Rendering, context: BaseContext) -> None:
+        in_memory = {part: source for part, source in rendering.sources.items() if isinstance(source, ArraySource)}
+        self._pixels = {part: SharedPixels(source.pixels, context) for part, source in in_memory.items()}
+        emptied = {part: replace(source, pixels=source.pixels[:0]) for part, source in in_memory.items()}
+        self._sent = replace(rendering, sources={**rendering.sources, **emptied})
+
+    @cached_property
+    def _rendering(self) -> Rendering:
+        """What was sent, with its pixels again; asked for by the worker only."""
+        sources = {
+            part: replace(source, pixels=self._pixels[part].array()) if isinstance(source, ArraySource) else source
+            for part, source in self._sent.sources.items()
+        }
+        return replace(self._sent, sources=sources)
 
     def __getitem__(self, request: Request) -> object:
         """Tensors, which travel through shared memory; an error for users travels as a value, without a traceback."""

@@ -11,7 +11,7 @@ HOUSE = Path(cache_kd.__file__).parent
 GROUND = {
     "types", "errors", "config", "cache_folder", "progress", "files", "ahead", "outside", "schedule", "device", "disk",
     "threads", "trust", "keyed", "alone", "behind", "environment", "parts", "peak_memory", "shell",
-    "stopping", "synced_norm",
+    "shared_pixels", "stopping", "synced_norm",
 }  # fmt: skip
 WINGS = {"store", "sources", "views", "models", "distill"}
 FLOORS = (
@@ -39,7 +39,7 @@ FRIENDS = {
     "alone": {"disk", "errors"}, "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"},
     "schedule": {"config"}, "device": {"errors"},
     "parts": set(), "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
-    "stopping": set(), "synced_norm": {"errors"},
+    "shared_pixels": {"types"}, "stopping": set(), "synced_norm": {"errors"},
 }  # fmt: skip
 
 

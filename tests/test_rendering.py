@@ -1,5 +1,7 @@
 import os
+import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 
 from cache_kd.errors import RunError, SourceError
 from cache_kd.rendering import Renderer, Rendering, Request, sensible_workers
+from cache_kd.sources.arrays import array_source
 from cache_kd.sources.open import open_source
 from cache_kd.sources.source import SourceSpec
 from cache_kd.views import digests, make_recipe
@@ -98,3 +101,26 @@ def end_me(picture):
 def test_few_pictures_or_pictures_in_memory_need_no_workers(tree, images):
     assert sensible_workers(tree, make_recipe("rrc")) == 0
     assert sensible_workers(open_source(SourceSpec(data=str(images))), make_recipe("cifar")) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what a process holds for itself")
+def test_a_worker_shares_the_pixels_that_lie_in_memory():
+    few, many = (_held_by_a_worker(np.full((count, 1000, 1000, 1), 7, dtype=np.uint8)) for count in (1, 200))
+    assert many - few < 50  # of 200
+
+
+def _held_by_a_worker(pixels):
+    """Megabytes of its own, after it has shown a picture of value 7."""
+    source = array_source(SourceSpec(data="memory"), pixels, np.zeros(len(pixels), dtype=np.int64))
+    recipe = make_recipe({"name": "replay", "function": f"{__name__}:held_by_this_process"})
+    with Renderer(Rendering(sources={"train": source}, recipe=recipe, seed=0), 1) as renderer:
+        [rendered] = renderer.views([Request("train", np.array([len(pixels) - 1]), 0)])
+    shown, high, low = rendered.pixels[0, 0, :, 0].tolist()
+    assert shown == 7
+    return high * 256 + low
+
+
+def held_by_this_process(picture):
+    """A value of the picture, then megabytes in two bytes."""
+    [held] = re.findall(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return np.array([[picture.getpixel((0, 0)), *divmod(int(held) >> 10, 256)]], dtype=np.uint8)
