@@ -6,12 +6,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from cache_kd.config import Config
-from cache_kd.distill import Method, Published, compose, lends
+from cache_kd.distill import Method, Published, Role, compose, lends, same
 from cache_kd.distill.compose import NOUN
 from cache_kd.errors import ConfigError
-from cache_kd.methods import make_method, published_for
+from cache_kd.methods import make_method, may_follow_a_course, published_for, required_knobs
 from cache_kd.outside import is_outside
 from cache_kd.schedule import Course
+
+LENT: tuple[Role, ...] = ("refine", "temperature")
+KNOBS = ("knobs", "refine_knobs", "temperature_knobs")  # of the method, and of each that lends to it
 
 Weight = Annotated[float, Field(ge=0)] | Course
 
@@ -34,12 +37,16 @@ class Composition(Config):
     @classmethod
     def _taken_apart(cls, values: Any) -> Any:
         """`method="dkd+normkd"` is `method="dkd", temperature="normkd"`: each lends the one role that it can lend."""
-        if not isinstance(values, dict) or not isinstance(values.get("method"), str):
+        if not isinstance(values, dict):
+            return values
+        for key in ("method", "refine", "temperature"):
+            _check_named(key, values.get(key))
+        if not isinstance(values.get("method"), str):
             return values
         base, *lenders = values["method"].split("+")
         borrowed: dict[str, str] = {}
         for lender in lenders:
-            roles = lends(make_method(lender))
+            roles = _lent_by(lender, values)
             if len(roles) != 1:
                 able = "no role" if not roles else "several roles"
                 raise ConfigError(f"{values['method']}: {lender} can lend {able}; use --refine or --temperature.")
@@ -85,25 +92,22 @@ class Composition(Config):
         if self.base is None:
             self._check_plain()
             return None
-        published = self._published()
-        method = compose(
-            self._made(self.base, {**published.knobs, **self.knobs}, epoch),
-            refine=self._lender(self.refine, self.refine_knobs, "refine_knobs", epoch),
-            temperature=self._lender(self.temperature, self.temperature_knobs, "temperature_knobs", epoch),
-        )
+        self._check_lenders()
+        knobs = {key: self._knobs_at(key, name, epoch) for key, name in self._parts.items()}
+        made = {key: make_method(name, **knobs[key]) for key, name in self._parts.items()}
+        method = _joined(made)
+        if len(made) > 1:
+            self._check_acting(made, knobs)
+        published = self._published(self.base)
         hard = _first(self.hard_weight, published.hard_weight, method.hard_weight)
         soft = _first(self.soft_weight, published.soft_weight, method.soft_weight)
-        return method.weighted(
-            hard=_weight("hard_weight", _value(hard, epoch)), soft=_weight("soft_weight", _value(soft, epoch))
-        )
+        return method.weighted(hard=_value(hard, epoch), soft=_value(soft, epoch))
 
     def courses(self) -> dict[str, Course]:
         """Every number that changes over training, by its name."""
-        published = self._published()
+        published = self._published(self.base)
         values = {
-            **{f"knobs.{name}": value for name, value in {**published.knobs, **self.knobs}.items()},
-            **{f"refine_knobs.{name}": value for name, value in self.refine_knobs.items()},
-            **{f"temperature_knobs.{name}": value for name, value in self.temperature_knobs.items()},
+            **{f"{key}.{knob}": value for key in KNOBS for knob, value in self._knobs(key).items()},
             "hard_weight": _first(self.hard_weight, published.hard_weight),
             "soft_weight": _first(self.soft_weight, published.soft_weight),
         }
@@ -131,31 +135,60 @@ class Composition(Config):
         for _ in self.over(epochs):
             pass
 
-    def _published(self) -> Published:
+    @property
+    def _parts(self) -> dict[str, str]:
+        """The methods that take part, by where their knobs are given."""
+        named = {"knobs": self.base, "refine_knobs": self.refine, "temperature_knobs": self.temperature}
+        return {key: name for key, name in named.items() if name is not None}
+
+    def _published(self, name: str | None) -> Published:
         """The authors' numbers that were asked for, beside the defaults, which are those for CIFAR."""
-        if self.base is None or self.published is None:
+        if name is None or self.published is None:
             return Published()
-        numbers = published_for(self.base, self.published)
-        if numbers is None and (self.published != "cifar" or is_outside(self.base)):
+        numbers = published_for(name, self.published)
+        if numbers is None and (self.published != "cifar" or is_outside(name)):
             raise ConfigError(
-                f"the authors of {self.base} published no numbers for {self.published}; leave --published out and set "
-                f"its knobs: kdcache methods {self.base} shows them."
+                f"the authors of {name} published no numbers for {self.published}; leave --published out and set "
+                f"its knobs: kdcache methods {name} shows them."
             )
         return numbers or Published()
 
-    def _made(self, name: str, knobs: Mapping[str, Any], epoch: int) -> Method:
-        return make_method(
-            name, **{knob: _value(_maybe_course(f"{name}: {knob}", value), epoch) for knob, value in knobs.items()}
-        )
+    def _knobs(self, key: str) -> dict[str, Any]:
+        """The authors' where they were asked for, and above them what is given."""
+        return {**self._published(self._parts.get(key)).knobs, **getattr(self, key)}
 
-    def _lender(self, name: str | None, knobs: Mapping[str, Any], key: str, epoch: int) -> Method | None:
-        if name is None:
-            if knobs:
+    def _knobs_at(self, key: str, name: str, epoch: int) -> dict[str, Any]:
+        knobs = {knob: _maybe_course(f"{name}: {knob}", value) for knob, value in self._knobs(key).items()}
+        for knob, value in knobs.items():
+            if isinstance(value, Course) and not may_follow_a_course(name, knob):
+                raise ConfigError(
+                    f"{name}: {knob} is no number that could follow a course over the epochs; give it one value."
+                )
+        return {knob: _value(value, epoch) for knob, value in knobs.items()}
+
+    def _check_acting(self, made: Mapping[str, Method], knobs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Refuse a number that was given and sets only what its method has borrowed, or does not lend."""
+        for key, name in self._parts.items():
+            for knob in getattr(self, key):
+                value = knobs[key][knob]
+                try:
+                    other = make_method(name, **{**knobs[key], knob: _another(value)})
+                    acts = same(made[key], other) or not same(_joined(made), _joined({**made, key: other}))
+                except Exception:  # the other value does not fit, whatever a function of yours raises: nothing is known
+                    continue
+                if not acts:
+                    why = "is borrowed from another method" if key == "knobs" else "is not what is borrowed from it"
+                    raise ConfigError(
+                        f"{self.label}: {key}.{knob}={value!r} changes nothing, for what it sets in {name} {why}. "
+                        "Leave it out."
+                    )
+
+    def _check_lenders(self) -> None:
+        for key in KNOBS:
+            if getattr(self, key) and key not in self._parts:
                 raise ConfigError(
                     f"{key} are given, but no method that they belong to; pass --{key.removesuffix('_knobs')} too."
                 )
-            return None
-        return self._made(name, knobs, epoch)
 
     def _check_plain(self) -> None:
         given = {
@@ -171,6 +204,28 @@ class Composition(Config):
                 raise ConfigError(
                     f"{key} is given, but no method that it belongs to; pass --method, for example --method kd."
                 )
+
+
+def _check_named(key: str, value: Any) -> None:
+    if isinstance(value, str) and "" in value.split("+"):
+        raise ConfigError(
+            f"{key} is {value!r}, in which a name is missing; write one of `kdcache methods`, or leave --{key} out. "
+            "A variable that the shell does not know is an empty word."
+        )
+
+
+def _lent_by(lender: str, values: Mapping[str, Any]) -> list[Role]:
+    """The roles that a method can lend; a knob without default has the value that is given for the role."""
+    required = required_knobs(lender)
+    given = {role: knobs if isinstance(knobs := values.get(f"{role}_knobs"), dict) else {} for role in LENT}
+    built = {
+        role: make_method(lender, **{knob: _value(_maybe_course(knob, knobs[knob]), 1) for knob in required})
+        for role, knobs in given.items()
+        if required <= knobs.keys()
+    }
+    if not built:
+        make_method(lender)  # says which knob needs a value
+    return [role for role, method in built.items() if role in lends(method)]
 
 
 def _maybe_course(where: str, value: Any) -> Any:
@@ -194,10 +249,15 @@ def _value(value: Any, epoch: int) -> Any:
     return value.at(epoch) if isinstance(value, Course) else value
 
 
-def _weight(name: str, value: float) -> float:
-    if value < 0:
-        raise ConfigError(f"{name} comes to {value:g}; a weight is 0 or more. Mend the points of its course.")
-    return value
+def _joined(made: Mapping[str, Method]) -> Method:
+    return compose(made["knobs"], refine=made.get("refine_knobs"), temperature=made.get("temperature_knobs"))
+
+
+def _another(value: Any) -> Any:
+    """Some other number; the same for what is no number."""
+    if isinstance(value, bool):
+        return not value
+    return (value / 2 or 1.0) if isinstance(value, int | float) else value
 
 
 def _first(*values: Any) -> Any:

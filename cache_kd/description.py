@@ -8,7 +8,9 @@ from typing import Any
 
 from cache_kd.distill import Role, lends, needs_of, roles_of
 from cache_kd.distill.compose import NOUN
-from cache_kd.methods import DATA_SETS, factory_of, make_method, published_for
+from cache_kd.methods import DATA_SETS, factory_of, make_method, published_for, required_knobs
+
+UNKNOWN = "not known before its knobs are"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +21,9 @@ class Description:
     paper: str  # authors, title, year and identifier: the first paragraph of the docstring
     knobs: Mapping[str, Any]  # name -> default; None where a value must be given
     weights: tuple[float, float] | None  # of labels and of terms; None where the knobs are not known
-    roles: tuple[Role, ...]  # what it does in its own way; an empty one is plain KD
-    lends: tuple[Role, ...]  # what other methods can borrow
-    fixed: Mapping[Role, str]  # what it cannot borrow, and why
+    roles: tuple[Role, ...] | None  # what it does in its own way; empty: it is plain KD; None as above
+    lends: tuple[Role, ...] | None  # what other methods can borrow; None as above
+    fixed: Mapping[Role, str] | None  # what it cannot borrow, and why; None as above
     needs: str  # what a training step must bring; asked of the method itself
     published: Mapping[str, str]  # data set -> the authors' numbers, where not the knobs' defaults
     text: str  # the whole docstring: formula, notes, knobs
@@ -46,16 +48,16 @@ class Description:
         facts = {"Knobs": self.usage or "none"}
         if self.weights is not None:
             facts["Weights"] = f"{self.weights[0]:g} of the labels' cross-entropy, {self.weights[1]:g} of the method"
-        facts["Its own"] = in_words(self.roles) or "nothing: this is plain KD"
-        facts["Lends"] = in_words(self.lends) or "nothing"
-        facts |= {f"Keeps its {NOUN[role]}": why for role, why in self.fixed.items()}
+        facts["Its own"] = in_words(self.roles, none="nothing: this is plain KD")
+        facts["Lends"] = in_words(self.lends, none="nothing")
+        facts |= {f"Keeps its {NOUN[role]}": why for role, why in (self.fixed or {}).items()}
         facts["Needs"] = self.needs
         return facts | {f"--published {data_set}": numbers for data_set, numbers in self.published.items()}
 
 
-def in_words(roles: tuple[Role, ...]) -> str:
-    """`refinement, divergence`."""
-    return ", ".join(NOUN[role] for role in roles)
+def in_words(roles: tuple[Role, ...] | None, *, none: str) -> str:
+    """`refinement, divergence`; `none` where there is no role."""
+    return UNKNOWN if roles is None else ", ".join(NOUN[role] for role in roles) or none
 
 
 def describe(name: str) -> Description:
@@ -67,8 +69,7 @@ def describe(name: str) -> Description:
     factory = factory_of(name)
     text = inspect.getdoc(factory) or ""
     parameters = inspect.signature(factory).parameters
-    complete = all(parameter.default is not parameter.empty for parameter in parameters.values())
-    method = make_method(name) if complete else None
+    method = None if required_knobs(name) else make_method(name)
     return Description(
         name=name,
         paper=_first_paragraph(text),
@@ -77,10 +78,10 @@ def describe(name: str) -> Description:
             for knob, parameter in parameters.items()
         },
         weights=(method.hard_weight, method.soft_weight) if method else None,
-        roles=roles_of(method) if method else (),
-        lends=lends(method) if method else (),
-        fixed=method.fixed if method else {},
-        needs=str(needs_of(method)) if method else "not known before its knobs are",
+        roles=roles_of(method) if method else None,
+        lends=lends(method) if method else None,
+        fixed=method.fixed if method else None,
+        needs=str(needs_of(method)) if method else UNKNOWN,
         published={of: str(numbers) for of in DATA_SETS if (numbers := published_for(name, of))},
         text=text,
     )

@@ -35,7 +35,7 @@ def methods(name: str | None, as_json: bool) -> None:
             click.echo(f"{what}: {value}")
         return
     rows = [
-        (each.name, each.reference, each.usage, in_words(each.roles) or "plain KD", each.needs) for each in described
+        (each.name, each.reference, each.usage, in_words(each.roles, none="plain KD"), each.needs) for each in described
     ]
     print_table("", ("method", "paper", "knobs", "its own", "needs"), rows)
     click.echo("One in full: kdcache methods NAME.  A knob: kdcache train --method rld --set knobs.alpha=1")

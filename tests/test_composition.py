@@ -1,6 +1,9 @@
 """What a student learns, as configuration."""
 
+import sys
+
 import pytest
+import torch
 
 from cache_kd.composition import Composition
 from cache_kd.distill.temperature import Constant
@@ -82,7 +85,10 @@ def test_every_epoch_is_tried_before_the_first():
         ({"knobs": {"tau": 4.0}}, "knobs is given, but no method that it belongs to"),
         ({"soft_weight": 0.5}, "soft_weight is given, but no method"),
         ({"hard_weight": 0.0}, "hard_weight is given, but no method"),
-        ({"method": "kd", "soft_weight": {"points": [[1, -2.0]]}}, "soft_weight comes to -2; a weight is 0 or more"),
+        (
+            {"method": "kd", "soft_weight": {"points": [[1, -2.0]]}},
+            "soft_weight comes to -2; a weight is finite and 0 or more",
+        ),
         ({"published": "cifar"}, "published is given, but no method"),
         ({"method": "kd", "refine_knobs": {"tau": 1.0}}, "refine_knobs are given, but no method .* --refine"),
         ({"method": "atkd", "published": "imagenet"}, "authors of atkd published no numbers for imagenet"),
@@ -92,8 +98,98 @@ def test_every_epoch_is_tried_before_the_first():
         ({"method": "kd+normkd", "temperature": "lskd"}, "more than one temperature"),
         ({"method": "kd+nromkd"}, "did you mean 'normkd'"),
         ({"method": "normkd", "temperature": "lskd"}, "nothing of normkd would be left"),
+        ({"method": "dkd+lskd", "published": "imagenet"}, "authors of lskd published no numbers for imagenet"),
+        ({"method": ""}, "method is '', in which a name is missing; .* leave --method out"),
+        ({"method": "dkd+"}, "method is 'dkd\\+', in which a name is missing"),
+        ({"refine": ""}, "refine is '', in which a name is missing"),
+        ({"method": "dkd", "temperature": ""}, "temperature is '', in which a name is missing"),
+        ({"method": "mlld", "knobs": {"views": {"points": [[1, 1], [2, 2]]}}}, "views is no number that could follow"),
+        ({"method": "dhkd", "knobs": {"aligned": {"points": [[1, 1]]}}}, "aligned is no number that could follow"),
     ],
 )
 def test_what_does_not_fit_is_refused(config, words):
     with pytest.raises(ConfigError, match=words):
         Composition(**config).at(1)
+
+
+def test_a_lender_brings_its_authors_numbers_when_they_are_asked_for():
+    learned = Composition(method="kd+ctkd", published="cifar")
+    assert list(learned.courses()) == ["temperature_knobs.strength"]
+    assert learned.at(10).terms[0].temperature.strength == -1.0
+    assert learned.at(1).terms[0].temperature.strength > -0.1
+    logits, labels = torch.randn(3, 9), torch.zeros(3, dtype=torch.long)
+    lent = Composition(method="dkd+normkd", published="imagenet")
+    alone = Composition(method="normkd", published="imagenet")
+    taus = [method.at(1).terms[0].temperature(logits, logits, labels).teacher for method in (lent, alone)]
+    torch.testing.assert_close(*taus)
+
+
+def test_what_is_given_for_a_lender_stands_above_its_authors_numbers():
+    said = Composition(method="kd+ctkd", published="cifar", temperature_knobs={"strength": -0.5})
+    assert said.courses() == {}
+    assert said.at(1).terms[0].temperature.strength == -0.5
+
+
+@pytest.mark.parametrize(
+    ("config", "knob"),
+    [
+        ({"method": "dkd+normkd", "knobs": {"tau": 99.0}}, "knobs.tau=99.0 .* in dkd is borrowed from another"),
+        ({"method": "dkd+normkd", "knobs": {"tau": 4.0}}, "knobs.tau=4.0 "),  # its default
+        ({"method": "rld+lskd", "knobs": {"alpha": 9.0, "sc_tau": 2.0}}, "knobs.sc_tau=2.0 "),
+        ({"refine": "la", "refine_knobs": {"tau": 2.0}}, "refine_knobs.tau=2.0 .* in la is not what is borrowed"),
+        ({"refine": "dtd", "refine_knobs": {"shift": True, "bias": 2.0}}, "refine_knobs.bias=2.0 "),
+        ({"temperature": "own_lender:both", "temperature_knobs": {"shift": True}}, "temperature_knobs.shift=True "),
+    ],
+)
+def test_a_given_knob_that_only_sets_what_is_borrowed_is_refused(config, knob, own_lender):
+    with pytest.raises(ConfigError, match=f"{knob}.*Leave it out"):
+        Composition(**config).at(1)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"method": "rld+lskd", "knobs": {"alpha": 9.0, "beta": 72.0}},
+        {"refine": "la", "knobs": {"tau": 2.0}},
+        {"temperature": "ctkd", "temperature_knobs": {"strength": -0.5, "least": 2.0, "span": 5.0}},
+        {"temperature": "dtd", "temperature_knobs": {"min_tau": 0.5, "similarity": "probability"}},
+        {"method": "dhkd", "refine": "la", "knobs": {"aligned": False, "tau": 2.0}},
+        {"temperature": "own_lender:both", "temperature_knobs": {"tau": 3.0}},
+    ],
+)
+def test_a_given_knob_that_acts_is_taken(config, own_lender):
+    assert Composition(**config).at(1) is not None
+
+
+def test_a_lender_whose_knob_has_no_default_has_the_value_that_is_given_for_its_role(own_lender):
+    method = f"dkd+{own_lender}:needy"
+    assert Composition(method=method, temperature_knobs={"tau": 2.0}).temperature == f"{own_lender}:needy"
+    falling = Composition(method=method, temperature_knobs={"tau": COOLING})
+    assert list(falling.courses()) == ["temperature_knobs.tau"]
+    with pytest.raises(ConfigError, match="needs a value for 'tau', which has no default"):
+        Composition(method=method)
+
+
+OWN_LENDER = """
+from cache_kd.distill import Method, Temperatures, Term
+from cache_kd.distill.divergence import kl
+from cache_kd.distill.refine import keep, probability_shift
+
+def both(tau: float = 4.0, shift: bool = False):
+    def rule(student, teacher, labels):
+        shared = student.new_full((1, 1), tau)
+        return Temperatures(student=shared, teacher=shared, gain=shared)
+    term = Term(refine=probability_shift if shift else keep, temperature=rule, divergence=kl)
+    return Method(name="both", terms=(term,), hard_weight=0.1, soft_weight=0.9)
+
+def needy(tau: float):
+    return both(tau)
+"""
+
+
+@pytest.fixture
+def own_lender(tmp_path, monkeypatch):
+    (tmp_path / "own_lender.py").write_text(OWN_LENDER)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "own_lender"
+    sys.modules.pop("own_lender", None)

@@ -10,6 +10,7 @@ from cache_kd.distill.loss import per_sample_loss as per_sample_loss
 from cache_kd.distill.loss import training_loss as training_loss
 from cache_kd.distill.needs import Needs as Needs
 from cache_kd.distill.needs import needs_of as needs_of
+from cache_kd.distill.sameness import same as same
 from cache_kd.distill.term import Divergence as Divergence
 from cache_kd.distill.term import Method as Method
 from cache_kd.distill.term import Refine as Refine

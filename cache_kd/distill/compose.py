@@ -92,7 +92,7 @@ def _lent(lender: Method, role: Role) -> object:
 def _why_not_lent(lender: Method, role: Role) -> str | None:
     if role not in roles_of(lender):
         return PLAIN[role]
-    if len({getattr(term, role) for term in lender.terms}) > 1:
+    if any(getattr(term, role) != getattr(lender.terms[0], role) for term in lender.terms):
         return "each of its terms has another one"
     return lender.fixed.get("temperature")  # what keeps its temperature goes with no other
 

@@ -1,5 +1,6 @@
 """A method is a sum of terms; a term says what to imitate, how soft, and how the distance is measured."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -69,9 +70,19 @@ class Method:
     fixed: Mapping[Role, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """A sum needs a summand."""
+        """A sum needs a summand, and a loss needs weights that are numbers.
+
+        Raises:
+            ConfigError: there is no term, or a weight is negative or not finite.
+        """
         if not self.terms:
             raise ConfigError("a method without terms has nothing to imitate; give it at least one Term.")
+        for which, weight in (("hard_weight", self.hard_weight), ("soft_weight", self.soft_weight)):
+            if not 0 <= weight < math.inf:
+                raise ConfigError(
+                    f"{self.name}: {which} comes to {weight:g}; a weight is finite and 0 or more. Set it so, at every "
+                    "point of its course where it has one."
+                )
 
     def weighted(self, *, hard: float, soft: float) -> "Method":
         """The same method with other weights of labels and terms."""

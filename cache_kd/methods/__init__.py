@@ -4,7 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -52,6 +52,26 @@ def make_method(name: str, **knobs: Any) -> Method:
     return method
 
 
+def required_knobs(name: str) -> set[str]:
+    """The knobs of a method that have no default.
+
+    Raises:
+        ConfigError: no method has this name.
+    """
+    parameters = inspect.signature(factory_of(name)).parameters
+    return {knob for knob, parameter in parameters.items() if parameter.default is parameter.empty}
+
+
+def may_follow_a_course(name: str, knob: str) -> bool:
+    """Whether a knob takes any number between two others: it is a float, or nothing is said of its type.
+
+    Raises:
+        ConfigError: no method has this name.
+    """
+    parameter = inspect.signature(factory_of(name), eval_str=True).parameters.get(knob)
+    return parameter is None or parameter.annotation in (parameter.empty, Any) or _has_floats(parameter.annotation)
+
+
 def published_for(name: str, data_set: str) -> Published | None:
     """What the authors of a method set for a data set, where it is not the default of its knobs.
 
@@ -95,6 +115,10 @@ def _fitting(name: str, parameter: inspect.Parameter, value: Any) -> Any:
         raise ConfigError(
             f"{name}: {parameter.name}={value!r} does not fit: {reason}. Default: {parameter.default!r}."
         ) from None
+
+
+def _has_floats(annotation: Any) -> bool:
+    return annotation is float or any(_has_floats(part) for part in get_args(annotation))
 
 
 def _usage(name: str, parameters: Mapping[str, inspect.Parameter]) -> str:

@@ -191,3 +191,13 @@ def test_logits_and_labels_that_do_not_go_together_are_refused(student, teacher,
     for loss in (per_sample_loss, training_loss):
         with pytest.raises(ConfigError, match=f"some: {words}"):
             loss(METHOD, student, teacher, labels)
+
+
+@pytest.mark.parametrize(
+    "weights", [{"hard_weight": -0.1}, {"soft_weight": float("nan")}, {"soft_weight": float("inf")}]
+)
+def test_a_weight_that_is_negative_or_no_number_is_refused(weights):
+    with pytest.raises(
+        ConfigError, match=rf"some: {next(iter(weights))} comes to .*; a weight is finite and 0 or more"
+    ):
+        replace(METHOD, **weights)

@@ -120,6 +120,12 @@ def test_a_function_outside_is_a_method_like_any_other(outside):
     assert isinstance(make_method(f"{outside}:untyped", tau=2.0), Method)
     assert describe(f"{outside}:half").paper == "Nobody et al., Half the Temperature, 2026."
     assert describe(f"{outside}:half").needs == "not known before its knobs are"
+    assert describe(f"{outside}:half").facts() == {
+        "Knobs": "tau, sharper=False",
+        "Its own": "not known before its knobs are",
+        "Lends": "not known before its knobs are",
+        "Needs": "not known before its knobs are",
+    }
     assert describe(f"{outside}:untyped").needs == "all logits"
     assert describe(f"{outside}:half").knobs == {"tau": None, "sharper": False}
 
