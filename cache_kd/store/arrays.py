@@ -1,12 +1,12 @@
 """The Zarr arrays of a store: where each stands, what its metadata says, and which files hold a shard."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cache_kd.config import parse_json
 from cache_kd.store.codec import make_codec
 from cache_kd.store.layout import Shard
 from cache_kd.store.manifest import Manifest
@@ -207,7 +207,7 @@ def metadata_fault(store: Path, file: str, expected: dict[str, Any]) -> str | No
     More views than expected are no fault: they are what an interrupted growth leaves.
     """
     try:
-        found = json.loads((store / file).read_bytes())
+        found = parse_json((store / file).read_bytes())
     except OSError as fault:
         return f"cannot be read ({fault.strerror})"
     except ValueError:

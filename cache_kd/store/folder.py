@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from cache_kd.config import parse_json
 from cache_kd.errors import StoreError, StoreMismatch
 from cache_kd.files import destination_of, files_below, make_lasting_folder, sync_folder, write_whole
 from cache_kd.store.arrays import METADATA_FILE, metadata_fault, metadata_files
@@ -28,7 +29,7 @@ def is_begun(path: Path) -> bool:
     if is_store(path):
         return False
     try:
-        mark = json.loads((path / CREATING).read_bytes())
+        mark = parse_json((path / CREATING).read_bytes())
     except (OSError, ValueError):
         return False
     return isinstance(mark, dict) and "store_id" in mark

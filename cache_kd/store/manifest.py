@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, field_validator
 
-from cache_kd.config import Config, build, canonical_json
+from cache_kd.config import Config, build, canonical_json, parse_json
 from cache_kd.errors import ConfigError, StoreDamaged, StoreError, StoreIncomplete
 from cache_kd.shell import decode_knobs, options
 from cache_kd.store.codec import make_codec
@@ -368,7 +368,7 @@ def unseal(sealed: Mapping[str, Any], origin: Path | str) -> Manifest:
     """
     content = {name: value for name, value in sealed.items() if name != "digest"}
     words = migrated(content, origin)
-    if sealed.get("digest") != _digest(content):
+    if not _is_digest_of(content, sealed.get("digest")):
         raise ConfigError("its digest does not match its content")
     manifest = build(Manifest, words)
     if manifest.store_id not in _store_ids(manifest):
@@ -378,7 +378,7 @@ def unseal(sealed: Mapping[str, Any], origin: Path | str) -> Manifest:
 
 def _attribute_in(content: bytes, origin: Path | str) -> dict[str, Any]:
     try:
-        group = json.loads(content)
+        group = parse_json(content)
     except ValueError:
         raise _damaged(origin, f"{len(content)} bytes that are not JSON") from None
     attributes = group.get("attributes") if isinstance(group, dict) else None
@@ -422,6 +422,14 @@ def _store_ids(manifest: Manifest) -> tuple[str, str]:
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def _is_digest_of(content: Any, digest: Any) -> bool:
+    """Whether `digest` is the one of `content`; what has none, as a NaN or half a character, was never sealed."""
+    try:
+        return bool(digest == _digest(content))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -37,6 +37,31 @@ def test_a_damaged_store_is_listed_with_its_fault(tmp_path, describe, write):
     assert "manifest is damaged" in manifest.fault
 
 
+@pytest.mark.parametrize(
+    "seed",
+    ["NaN", "Infinity", "1e999", '"\\ud800"', "1" + 5000 * "0", 10**5 * "[" + 10**5 * "]"],
+    ids=lambda word: word[:9],
+)
+def test_a_manifest_that_cannot_even_have_a_digest_is_damaged_like_any_other(tmp_path, describe, write, seed):
+    for name in ("good", "odd"):
+        write(tmp_path / name, describe())
+    manifest = tmp_path / "odd" / "zarr.json"
+    manifest.write_text(manifest.read_text().replace('"seed": 0', f'"seed": {seed}'))
+    good, odd = stores(tmp_path)
+    assert good.fault is None
+    assert "manifest is damaged" in odd.fault
+    assert abandoned(tmp_path, older_than=0.0) == []
+
+
+@pytest.mark.parametrize("file", ["labels/zarr.json", "creating.json"])
+def test_json_that_is_nested_too_deep_is_none(tmp_path, describe, write, file):
+    write(tmp_path / "odd", describe())
+    (tmp_path / "odd" / file).write_text(10**5 * "[")
+    if file == "creating.json":
+        (tmp_path / "odd" / "zarr.json").unlink()
+    assert [entry.manifest for entry in stores(tmp_path)] == [None]
+
+
 @pytest.mark.parametrize("folder", ["done", "logits"])
 def test_a_store_of_which_a_folder_is_closed_to_us_is_named_and_hides_no_other(
     tmp_path, describe, write, monkeypatch, folder
