@@ -13,7 +13,7 @@ from cache_kd.ensemble import open_members, write_mean
 from cache_kd.errors import StoreDamaged, StoreMismatch
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import Rendering, Request, open_renderer
-from cache_kd.store.damage import Damage, find_damage, foreign_files
+from cache_kd.store.damage import Damage, find_damage, strangers
 from cache_kd.store.disk import mending
 from cache_kd.store.layout import Shard
 from cache_kd.store.locks import Reading, writing
@@ -42,6 +42,7 @@ class Repair(Config):
         rows: that the teacher was asked for, or that were averaged again.
         same: of the pieces, those whose records survived and say that every byte is as it was.
         other: those whose records say that it is not: the teacher rounds otherwise here, or the record was damaged.
+        linked: files that hold some of the store's own by links, and were left alone.
         foreign: files that do not belong to the store.
         removed: whether these were deleted.
     """
@@ -53,6 +54,7 @@ class Repair(Config):
     rows: int = 0
     same: tuple[str, ...] = ()
     other: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
     removed: bool = False
 
@@ -85,12 +87,14 @@ def repair(
         workers: processes that render; None for as many as the data gains from.
         batch_size: images per forward pass; None for the dump's, on which the last bit of a logit may depend.
         trust: functions named by the store that may be imported.
-        remove_foreign: delete the files that do not belong to the store; else they are left alone.
+        remove_foreign: delete the files that do not belong to the store; else they are left alone. What a link in
+            place of a file of the store leads through or to stays.
         dry_run: only say what would be done.
         progress: who watches.
 
     Raises:
-        StoreDamaged: the manifest is damaged; without it nobody knows what the store held.
+        StoreDamaged: the manifest is damaged; without it nobody knows what the store held. Or something is still
+            damaged after the repair.
         StoreBusy: a process is writing to the store.
         StoreMismatch: the images are others, or are rendered otherwise here than for the dump.
         StoreError: a file cannot be written or deleted.
@@ -120,17 +124,28 @@ def repair(
     if remove_foreign and damage.foreign:
         foreign = _remove_foreign(path, damage.foreign)
         result = result.model_copy(update={"foreign": foreign, "removed": bool(foreign)})
+    _demand_whole(path)
     return result
 
 
 def _remove_foreign(path: Path, announced: Sequence[str]) -> tuple[str, ...]:
     """Delete what still belongs to no store now that nobody else writes to this one; a growth may have come between."""
     with mending(path), writing(path):
-        foreign = set(foreign_files(path, read_manifest(path)))
+        _, foreign = strangers(path, read_manifest(path))
         going = tuple(file for file in announced if file in foreign)
         for file in going:
             (path / file).unlink()
     return going
+
+
+def _demand_whole(path: Path) -> None:
+    """See that nothing is missing or torn, by the sizes of all files, before the store is called whole."""
+    left = find_damage(path, read_manifest(path))
+    if left.metadata or left.pieces:
+        raise StoreDamaged(
+            f"{path} is still damaged after its repair: {left.sentences[0]}. If no other process changes its files, "
+            "dump again to another --store."
+        )
 
 
 def _merge_again(reader: Reader, damage: Damage, ensemble: StoredEnsemble, progress: Progress) -> None:
@@ -253,6 +268,7 @@ def _planned(damage: Damage, dry_run: bool) -> Repair:
         metadata=tuple(damage.metadata),
         pieces=tuple(piece.title for piece, _ in damage.pieces),
         rows=sum(piece.rows for piece, _ in damage.pieces if piece.shard),
+        linked=damage.linked,
         foreign=damage.foreign,
     )
 
@@ -277,6 +293,7 @@ def _announcement(damage: Damage, planned: Repair, whence: str, remove_foreign: 
     work = [
         f"{len(planned.metadata)} metadata file(s) written again" if planned.metadata else "",
         f"{len(planned.pieces)} piece(s) redone, {planned.rows:,} rows {whence}" if planned.pieces else "",
+        f"{len(planned.linked)} file(s) left alone, which hold some of the store by links" if planned.linked else "",
         f"{len(planned.foreign)} foreign file(s) {'deleted' if remove_foreign else 'left alone'}"
         if planned.foreign
         else "",

@@ -179,6 +179,11 @@ def _mends(damage: Damage, manifest: Manifest) -> list[str]:
         mends.append(f"Nobody but the imported files has these rows: kdcache rm {damage.path}, then {again}.")
     elif damage.metadata or damage.pieces:
         mends.append(f"kdcache repair {damage.path} redoes just these.")
+    if damage.linked:
+        mends.append(
+            f"Links lead to some of the store's files: keep {damage.path / damage.linked[0]} until what they lead to "
+            "stands in their place."
+        )
     if damage.foreign:
         mends.append(
             f"Delete what does not belong to the store, or move it away; kdcache repair {damage.path} --remove-foreign "

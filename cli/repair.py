@@ -79,10 +79,9 @@ def repair(
 
 
 def _words(result: "Repair") -> str:
-    if not (result.metadata or result.pieces or result.foreign):
-        return f"{result.path} needs no repair."
+    left = _left(result)
     if not (result.metadata or result.pieces or result.removed):
-        return f"{result.path} needs no repair, but {_left(result)}"
+        return f"{result.path} needs no repair{f', but {left}' if left else '.'}"
     if result.dry_run:
         return f"{result.path}: nothing was changed (--dry-run)."
     lines = [f"{result.path} is whole again: {result.rows:,} rows were computed."]
@@ -96,14 +95,24 @@ def _words(result: "Repair") -> str:
     unknown = len(result.pieces) - len(result.same) - len(result.other)
     if unknown:
         lines.append(f"  {unknown} had no readable record to compare with.")
-    if result.foreign and not result.removed:
-        lines.append(f"  But {_left(result)}")
+    if left:
+        lines.append(f"  But {left}")
     return "\n".join(lines)
 
 
 def _left(result: "Repair") -> str:
-    named = ", ".join(result.foreign[:3]) + (", ..." if len(result.foreign) > 3 else "")
-    return (
-        f"{len(result.foreign)} file(s) in it are none of the store's and were left alone: {named}. "
-        "kdcache verify names them until you delete or move them, or pass --remove-foreign."
-    )
+    """What was left alone, as the end of a sentence; empty where nothing was."""
+    left = []
+    if result.linked:
+        left.append(f"{_named(result.linked)} stays, for links make it hold files of the store.")
+    if result.foreign and not result.removed:
+        left.append(
+            f"{len(result.foreign)} file(s) in it are none of the store's and were left alone: "
+            f"{_named(result.foreign)}. kdcache verify names them until you delete or move them, or pass "
+            "--remove-foreign."
+        )
+    return " ".join(left)
+
+
+def _named(files: tuple[str, ...]) -> str:
+    return ", ".join(files[:3]) + (", ..." if len(files) > 3 else "")

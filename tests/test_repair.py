@@ -119,6 +119,55 @@ def test_foreign_files_stay_unless_they_are_to_go(own_store, tmp_path):
     assert (elsewhere / "thesis.tex").read_text() == "years of work"
 
 
+def test_rows_behind_a_link_in_place_of_a_folder_are_no_foreign_files(own_store, tmp_path):
+    (own_store / "notes.txt").write_text("mine")
+    (own_store / "logits").rename(tmp_path / "bigger_disk")
+    (own_store / "logits").symlink_to("../bigger_disk")
+    rows = files_of(tmp_path / "bigger_disk")
+    found = verify(own_store, deep=True)
+    assert f"{own_store}/logits is no file of this store, but a link makes it hold some" in found.faults
+    assert any(f"keep {own_store}/logits" in mend for mend in found.mends)
+    result = repair(own_store, device="cpu", remove_foreign=True)
+    assert (result.linked, result.foreign) == (("logits",), ("notes.txt",))
+    assert files_of(tmp_path / "bigger_disk") == rows
+    Reader.open(own_store).view("train", 0)
+
+
+def test_what_a_link_in_place_of_a_file_leads_to_is_not_foreign(own_store):
+    shard = own_store / "logits/dense/c/0/0/0"
+    shard.rename(own_store / "moved")
+    (own_store / "on_the_way").symlink_to("moved")
+    shard.symlink_to("../../../../../on_the_way")
+    (own_store / "beside").symlink_to("nowhere")
+    assert not any("does not belong" in fault and "moved" in fault for fault in verify(own_store).faults)
+    result = repair(own_store, device="cpu", remove_foreign=True)
+    assert (result.linked, result.foreign) == (("moved", "on_the_way"), ("beside",))
+    Reader.open(own_store).view("train", 0)
+
+
+def test_a_store_that_is_not_whole_afterwards_is_not_called_so(own_store, monkeypatch):
+    (own_store / "notes.txt").write_text("mine")
+    original = Path.unlink
+
+    def takes_a_shard_along(file, missing_ok=False):
+        original(file, missing_ok)
+        original(own_store / "logits/dense/c/0/0/0", missing_ok=True)
+
+    monkeypatch.setattr(Path, "unlink", takes_a_shard_along)
+    with pytest.raises(StoreDamaged, match=r"still damaged after its repair: .*c/0/0/0 is missing"):
+        repair(own_store, device="cpu", remove_foreign=True)
+
+
+def test_a_record_that_is_a_link_to_itself_is_no_record_and_is_mended(own_store):
+    whole = files_of(own_store)
+    record = own_store / "done/train.0.1.json"
+    record.unlink()
+    record.symlink_to(record.name)
+    result = repair(own_store, device="cpu")
+    assert (result.pieces, result.rows) == (("train view 0, rows 128 to 255",), 128)
+    assert files_of(own_store) == whole
+
+
 def test_foreign_files_stay_while_another_process_writes(own_store):
     (own_store / "notes.txt").write_text("mine")
     with writing(own_store), pytest.raises(StoreBusy, match="another process is writing"):

@@ -1,9 +1,10 @@
 """What of a store's files is missing, torn, flipped or foreign, by comparing all of them with manifest and records."""
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache_kd.config import parse_json
 from cache_kd.files import files_below
 from cache_kd.store.arrays import METADATA_FILE, arrays_of, digest_array, metadata_fault, metadata_files
 from cache_kd.store.manifest import CREATING, LOCK, ROOT_FILE, Manifest
@@ -19,12 +20,14 @@ class Damage:
         path: of the store.
         metadata: the metadata files of groups and arrays that do not say what they have to, and why.
         pieces: shards, labels and witnesses that are not written, or not what was written, and why.
+        linked: files below it that are none of the store's own, but that a link makes hold some.
         foreign: files that do not belong to the store, below it.
     """
 
     path: Path
     metadata: dict[str, str]
     pieces: tuple[tuple[Piece, str], ...]
+    linked: tuple[str, ...]
     foreign: tuple[str, ...]
 
     @property
@@ -33,6 +36,7 @@ class Damage:
         return [
             *(f"{self.path / file} {why}" for file, why in self.metadata.items()),
             *(f"{piece.title}: {why}" for piece, why in self.pieces),
+            *(f"{self.path / file} is no file of this store, but a link makes it hold some" for file in self.linked),
             *(f"{self.path / file} does not belong to this store" for file in self.foreign),
         ]
 
@@ -53,12 +57,26 @@ def find_damage(path: Path, manifest: Manifest, *, deep: bool = False) -> Damage
     faults = {piece: fault for piece in pieces(manifest) if (fault := _piece_fault(path, manifest, piece, deep=deep))}
     lacking = with_dependants(manifest, list(faults))
     faulty = tuple((piece, faults.get(piece, "cannot be read without the codec's parameters")) for piece in lacking)
-    return Damage(path=path, metadata=metadata, pieces=faulty, foreign=foreign_files(path, manifest))
+    linked, foreign = strangers(path, manifest)
+    return Damage(path=path, metadata=metadata, pieces=faulty, linked=linked, foreign=foreign)
 
 
-def foreign_files(path: Path, manifest: Manifest) -> tuple[str, ...]:
-    """The files that do not belong to the store at `path`, below it; a link is one whatever stands behind it."""
-    return tuple(sorted(files_below(path) - own_files(path, manifest)))
+def strangers(path: Path, manifest: Manifest) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The files below the store at `path` that are none of its own: those that hold some by links, and the foreign.
+
+    Its rows may stand elsewhere: a link in place of one of its folders or files leads to them, out of the store or to
+    another place in it. What such a link leads through or to is as good as the store's own. Any other link is foreign
+    whatever stands behind it.
+    """
+    own = own_files(path, manifest)
+    others = sorted(files_below(path) - own)
+    if not others:
+        return (), ()
+    root = Path(os.path.realpath(path))
+    led_to = {real for file in own if (real := Path(os.path.realpath(root / file))) != root / file}
+    used = led_to.union(*(real.parents for real in led_to))
+    linked = tuple(file for file in others if Path(os.path.realpath(root / file)) in used)
+    return linked, tuple(file for file in others if file not in linked)
 
 
 def own_files(path: Path, manifest: Manifest) -> set[str]:
@@ -85,7 +103,7 @@ def _with_begun_views(path: Path, manifest: Manifest) -> Manifest:
 def _room(metadata: Path) -> int:
     """How many views the array is cut for; 0 where its metadata does not say."""
     try:
-        return int(json.loads(metadata.read_bytes())["shape"][0])
+        return int(parse_json(metadata.read_bytes())["shape"][0])
     except (OSError, ValueError, LookupError, TypeError):
         return 0
 

@@ -1,5 +1,6 @@
 """Completion records: a shard, a part's labels or a view's witnesses count as written once a record says so."""
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -151,7 +152,7 @@ def is_recorded(store: Path, piece: Piece) -> bool:
 
 
 def is_there(file: Path) -> bool:
-    """Whether a file of a store is there.
+    """Whether a file of a store is there; a link that leads in a circle is none.
 
     Raises:
         StoreError: nobody can tell, as where its folder may not be searched; whoever took that for no would
@@ -162,6 +163,8 @@ def is_there(file: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as fault:
+        if fault.errno == errno.ELOOP:
+            return False
         raise StoreError(
             f"{file} cannot be looked at ({fault.strerror}). Ask its owner to let you read the whole store."
         ) from None
