@@ -21,6 +21,7 @@ from cache_kd.train_config import TrainConfig
 
 PLAIN = "ce"  # cross-entropy with the labels alone
 WEIGHTS = ("hard_weight", "soft_weight")  # of a method, but no knobs of its function
+KNOBS = ("knobs", "refine_knobs", "temperature_knobs")  # in which a run has those of its one composition
 
 Whence = Literal["none", "cached", "live"]  # the teacher's logits
 
@@ -151,6 +152,9 @@ def _check(config: CompareConfig) -> None:
     if stray:
         known = did_you_mean(stray[0], config.methods)
         raise ConfigError(f"--live names {stray[0]!r}, which is not among the methods; {known}")
+    for key, value in flat(config.run):
+        if PLAIN in config.methods and value not in (None, {}):
+            _check_owner(key, (value,), config.methods)
     parts = {part for method in config.methods for part in method.split("+")}
     for key, values in config.vary.items():
         head = key.rpartition(".")[0]
@@ -159,9 +163,26 @@ def _check(config: CompareConfig) -> None:
         if _of_run(key):
             if key.partition(".")[0] in OF_THE_GRID:
                 raise ConfigError(f"--vary {key}: that is what {OF_THE_GRID[key.partition('.')[0]]} lists.")
+            if PLAIN in config.methods or (key.partition(".")[0] in KNOBS and len(config.methods) > 1):
+                _check_owner(key, values, config.methods)
         elif head not in parts:
             known = did_you_mean(head or key, {*parts, *TrainConfig.model_fields}, sorted(parts))
             raise ConfigError(f"--vary {key} belongs to no method here, and is no key of kdcache train; {known}")
+
+
+def _check_owner(key: str, values: tuple[Any, ...], methods: tuple[str, ...]) -> None:
+    """Refuse a key of a run that only one of these `methods` can have."""
+    group, _, knob = key.partition(".")
+    if group not in (*KNOBS, *WEIGHTS):
+        return
+    owned = [
+        f"--vary {part}.{knob or group}={_listed(values)}"
+        for method in methods
+        for part in method.split("+")
+        if part != PLAIN and _place(f"{part}.{knob or group}", Composition(method=method)) == key
+    ]
+    mend = " or ".join(dict.fromkeys(owned)) or "a method of --methods and its knob, as in --vary kd.tau=2,4"
+    raise ConfigError(f"{key} belongs to one method, and --methods names {', '.join(methods)}; say which: {mend}.")
 
 
 def _runs(config: CompareConfig, store: Path, student: str, method: str) -> Iterator[tuple[Group, TrainConfig]]:
@@ -237,6 +258,12 @@ def _word(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:8]
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    """As --vary reads them: `2,4`; what has commas of its own as JSON."""
+    nested = any(isinstance(value, Mapping | list | tuple) for value in values)
+    return canonical_json(values) if nested else ",".join(map(canonical_json, values))
 
 
 def _decisive(config: TrainConfig) -> dict[str, Any]:

@@ -143,6 +143,32 @@ def test_what_makes_no_sense_is_refused_by_name(changes, message):
         cells_of(grid(**changes))
 
 
+@pytest.mark.parametrize(
+    ("changes", "spelled"),
+    [
+        ({"vary": {"knobs.tau": [2, 4.5]}}, "--vary kd.tau=2,4.5."),
+        ({"vary": {"knobs.tau": [2]}, "methods": ["kd", "mlld"]}, "--vary kd.tau=2 or --vary mlld.tau=2."),
+        ({"vary": {"temperature_knobs.tau": [1.5]}, "methods": ["ce", "dkd+normkd"]}, "--vary normkd.tau=1.5."),
+        ({"vary": {"soft_weight": [0.5, 1]}}, "--vary kd.soft_weight=0.5,1."),
+        ({"vary": {"knobs.tau": [{"points": [[1, 8.0], [9, 2.0]]}]}}, '--vary kd.tau=[{"points":[[1,8.0],[9,2.0]]}].'),
+        ({"run": {"knobs": {"tau": 4}}}, "--vary kd.tau=4."),
+        ({"run": {"knobs": {"tau": 4}}, "methods": ["ce"]}, "as in --vary kd.tau=2,4."),
+        ({"vary": {"knobs": [{"tau": 4}]}}, "as in --vary kd.tau=2,4."),
+    ],
+)
+def test_a_number_of_one_method_among_several_is_refused_with_the_spelling_that_names_its_method(changes, spelled):
+    with pytest.raises(ConfigError, match="belongs to one method, and --methods names ") as refused:
+        cells_of(grid(**changes))
+    assert str(refused.value).endswith(spelled)
+
+
+def test_the_number_of_the_only_method_needs_no_name_of_it_nor_does_what_all_methods_have():
+    (cell,) = cells_of(grid(methods=["kd"], vary={"knobs.tau": [2.0]}))
+    assert cell.config.knobs == {"tau": 2.0}
+    shared = cells_of(grid(methods=["kd", "dkd"], vary={"soft_weight": [0.5]}, run={"knobs": {}, "hard_weight": 1.0}))
+    assert [(cell.config.soft_weight, cell.config.hard_weight) for cell in shared] == [(0.5, 1.0)] * 2
+
+
 def test_a_run_differs_by_what_decides_its_numbers():
     (asked,) = (cell.config for cell in cells_of(grid(methods=["kd"], run={"epochs": 3, "knobs": {"tau": 4.0}})))
     other = asked.model_copy(update={"epochs": 2, "knobs": {"tau": 2.0}, "workers": 3, "out": Path("elsewhere")})
