@@ -72,7 +72,7 @@ def _teacher_config(config: DemoConfig, data: str) -> TrainConfig:
         data=Data(data=data, recipe="cifar", normalise="fashion-mnist"),
         epochs=config.teacher_epochs,
         batch_size=BATCH_SIZE,
-        schedule=Schedule(warmup_epochs=1),
+        schedule=Schedule(warmup_epochs=min(1, config.teacher_epochs / 2)),
         seed=config.seed,
         device=config.device,
     )

@@ -18,7 +18,7 @@ class Optimiser(Config):
 
     Attributes:
         name: which of the two.
-        lr: the full learning rate; a schedule multiplies it.
+        lr: the full learning rate; a schedule multiplies it. Its default is for SGD, and AdamW has none.
         momentum: of SGD.
         nesterov: likewise.
         betas: of AdamW.
@@ -37,6 +37,15 @@ class Optimiser(Config):
     betas: tuple[Share, Share] = (0.9, 0.999)
     decay_norm_and_bias: bool = True
     clip_norm: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _adamw_has_its_own_lr(self) -> "Optimiser":
+        if self.name == "adamw" and "lr" not in self.model_fields_set:
+            raise ValueError(
+                f"adamw needs a learning rate of its own, for {self.lr:g} is that of sgd; "
+                "set optimiser.lr too, usually to 0.001"
+            )
+        return self
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> "Optimiser":

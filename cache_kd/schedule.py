@@ -59,6 +59,14 @@ class Schedule(Config):
             return math.prod((self.gamma for milestone in self.milestones if epoch >= milestone), start=1.0)
         return _fall(1.0, self.floor, epoch - self.warmup_epochs, epochs - self.warmup_epochs)
 
+    def unreached(self, epochs: int) -> tuple[float, ...]:
+        """The milestones at which a training of so many epochs is over.
+
+        >>> Schedule(name="step", milestones=(15, 30, 40)).unreached(30)
+        (30.0, 40.0)
+        """
+        return tuple(milestone for milestone in self.milestones if self.name == "step" and milestone >= epochs)
+
     def _one_cycle(self, epoch: float, epochs: int) -> float:
         rise = self.warmup_epochs or 0.3 * epochs
         if epoch < rise:

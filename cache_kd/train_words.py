@@ -83,6 +83,7 @@ def announcement(
     return (
         f"{config.student} ({parameters:,}{beside} parameters) · {config.label} · {teachers} · "
         f"{len(material.source):,} samples, {views} · {config.epochs} epochs on {place}{_start(at)}{logits}{courses}"
+        f"{_unreached(config)}"
         f"{_evaluation(material)}"
     )
 
@@ -92,6 +93,17 @@ def _start(at: Position) -> str:
     if at.step:
         return f", going on in epoch {at.epoch + 1} after {at.step} of its steps"
     return f", going on after epoch {at.epoch}" if at.epoch else ""
+
+
+def _unreached(config: TrainConfig) -> str:
+    """Milestones of a longer training; nothing where the schedule comes to all of them."""
+    milestones = ", ".join(f"{milestone:g}" for milestone in config.schedule.unreached(config.epochs))
+    if not milestones:
+        return ""
+    return (
+        f"\nNot reached by epoch {config.epochs}, the last one: schedule.milestones {milestones}; the learning rate "
+        "does not fall there. Move them with --set schedule.milestones=[...]."
+    )
 
 
 def _evaluation(material: Material) -> str:

@@ -55,11 +55,20 @@ def test_a_saved_state_finds_each_parameter_whatever_decays():
 
 
 def test_the_betas_of_adamw_are_the_asked_ones():
-    (group,) = make_optimiser(Optimiser(name="adamw", betas=(0.8, 0.95)), model().parameters()).param_groups
+    (group,) = make_optimiser(Optimiser(name="adamw", lr=0.001, betas=(0.8, 0.95)), model().parameters()).param_groups
     assert group["betas"] == (0.8, 0.95)
 
 
 def test_nesterov_without_momentum_is_refused_for_sgd_alone():
     with pytest.raises(ConfigError, match=r"momentum, which is 0; set optimiser\.nesterov=false too"):
         build(Optimiser, {"nesterov": True, "momentum": 0.0})
-    make_optimiser(Optimiser(name="adamw", nesterov=True, momentum=0.0), model().parameters())
+    make_optimiser(Optimiser(name="adamw", lr=0.001, nesterov=True, momentum=0.0), model().parameters())
+
+
+def test_adamw_does_not_take_the_learning_rate_of_sgd():
+    with pytest.raises(
+        ConfigError, match=r"adamw needs .* 0\.1 is that of sgd; set optimiser\.lr too, usually to 0\.001"
+    ):
+        build(Optimiser, {"name": "adamw"})
+    asked = build(Optimiser, {"name": "adamw", "lr": 0.1})
+    assert build(Optimiser, asked.model_dump()) == asked

@@ -64,6 +64,21 @@ def test_an_option_stands_above_a_file_and_a_file_above_a_preset(images, tmp_pat
     assert [config["optimiser"][name] for name in ("lr", "momentum", "weight_decay")] == [0.03, 0.5, 5e-4]
 
 
+@pytest.mark.parametrize(
+    ("milestones", "said"),
+    [("[1,3]", "Not reached by epoch 1, the last one: schedule.milestones 1, 3;"), ("[0.5]", "")],
+)
+def test_milestones_that_a_short_training_never_comes_to_are_said_once(images, tmp_path, milestones, said):
+    ran = CliRunner().invoke(
+        main,
+        ["train", "--preset", "cifar100", "--epochs", "1", "--student", "resnet8x0.5", "--data", str(images),
+         "--set", f"schedule.milestones={milestones}", "--device", "cpu", "--out", str(tmp_path / "run")],
+    )  # fmt: skip
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.count("Not reached by epoch") == bool(said)
+    assert said in ran.output
+
+
 def test_an_unknown_preset_is_refused_by_name(images):
     ran = CliRunner().invoke(main, ["train", "--preset", "cifar10", "--data", str(images), "--student", "resnet8"])
     assert ran.exit_code == 1

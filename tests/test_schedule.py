@@ -46,6 +46,11 @@ def test_steps_multiply_at_each_milestone():
     )
 
 
+def test_only_steps_have_milestones_that_a_training_may_not_come_to():
+    assert Schedule(name="step", milestones=(150, 180)).unreached(180) == (180,)
+    assert Schedule(name="cosine", milestones=(150, 180)).unreached(30) == ()
+
+
 def test_constant_stays():
     assert Schedule(name="constant").factor(7.0, 10) == 1.0
 

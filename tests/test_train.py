@@ -246,6 +246,17 @@ def test_labels_can_be_smoothed(stores, tmp_path):
     assert smoothed != plain
 
 
+@pytest.mark.parametrize("method", ["lr", "la"])
+def test_labels_that_nothing_learns_from_are_not_smoothed(stores, tmp_path, method):
+    def asked(**changes):
+        return config(tmp_path / "run", stores["float16"], method=method, epochs=2, label_smoothing=0.1, **changes)
+
+    for hard_weight in (None, {"points": [[1, 0.0], [2, 0.0]]}):
+        with pytest.raises(ValueError, match=f"label_smoothing is 0.1, but the hard_weight of {method} is 0 in every"):
+            asked(hard_weight=hard_weight)
+    asked(hard_weight={"points": [[1, 0.0], [2, 0.5]]})
+
+
 # ---- several teachers
 
 
@@ -317,6 +328,9 @@ def test_what_does_not_fit_together_is_refused(stores, images, tmp_path):
         asked(**{"store": str(stores["float16"]), "data.recipe": "rrc"})
     with pytest.raises(ConfigError, match="'stretches' divides the epochs among a store's views; pass --store"):
         asked(**{"data.data": str(images), "view_schedule": "stretches"})
+    for warm_up in (2, 50):
+        with pytest.raises(ConfigError, match=f"schedule.warmup_epochs is {warm_up} of 2 epochs, so the full learning"):
+            asked(**{"data.data": str(images), "epochs": 2, "schedule.warmup_epochs": warm_up})
     with pytest.raises(ConfigError, match="did you mean 'student'"):
         asked(studnet="resnet8")
 
