@@ -27,14 +27,17 @@ def unreadable_files(top: Path, files: Sequence[str], how: Decoding, progress: P
         files: names of image files.
         how: the decoder.
         progress: who watches.
+
+    Raises:
+        SourceError: a file cannot be read now, which says nothing about its picture.
     """
 
     def scan() -> str:
         with progress.task(f"decode {top.name}", len(files), "files") as advance:
             return json.dumps(_scan(top, files, how, advance))
 
-    # a newer Pillow may read what an older one did not
-    purpose = f"unreadable {how.model_dump_json()} pillow {PIL.__version__}"
+    # 2: what counts as unreadable. A newer Pillow may read what an older one did not
+    purpose = f"unreadable/2 {how.model_dump_json()} pillow {PIL.__version__}"
     found: dict[str, str] = json.loads(remembered([f"{top}/{file}" for file in files], purpose, scan))
     if found:
         named = "; ".join(list(found.values())[:NAMED])

@@ -35,7 +35,7 @@ def encoded(image: Image.Image, form: str, **knobs: object) -> bytes:
 def png16(values: np.ndarray) -> bytes:
     """A PNG of 16 bits per channel, which Pillow cannot write in colour."""
     height, width, channels = values.shape
-    kind = {1: 0, 3: 2, 4: 6}[channels]
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     return png(width, height, 16, kind, zlib.compress(rows))
 
@@ -46,6 +46,11 @@ def png(width: int, height: int, bits: int, kind: int, data: bytes) -> bytes:
 
     header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def dds_of_no_kind() -> bytes:
+    """The header of a DDS file of 4x4 pixels that does not say what its pixels are."""
+    return b"DDS " + struct.pack("<31I", 124, 0x1007, 4, 4, *[0] * 14, 32, *[0] * 12)
 
 
 def grey_and_alpha() -> Image.Image:
@@ -134,9 +139,14 @@ def test_both_decoders_give_the_same_pixels_of_every_jpeg(put, name):
         (png16(WIDE[..., :1]), r"has I;16 pixels; expected 8 bits per channel, so convert it"),
         (encoded(Image.fromarray(np.ones((5, 5), np.float32)), "TIFF"), r"has F pixels; expected 8 bits"),
         (encoded(Image.fromarray(np.ones((5, 5), np.int32)), "TIFF"), r"has I pixels; expected 8 bits"),
+        (png16(WIDE[..., :2]), r"has LA;16B pixels; expected 8 bits per channel, so convert it"),
+        (dds_of_no_kind(), "Unknown pixel format flags 0"),
         (png(60_000, 60_000, 8, 2, b""), r"3600000000 pixels.*decompression bomb"),
     ],
-    ids=["empty", "text", "cut jpeg", "cut png", "damaged png", "16 bits", "float", "int", "bomb"],
+    ids=[
+        *("empty", "text", "cut jpeg", "cut png", "damaged png", "16 bits", "float", "int", "16 bits and alpha"),
+        *("no kind", "bomb"),
+    ],
 )
 def test_what_has_no_pixels_is_refused_with_its_name_size_and_reason(put, content, words, backend):
     with pytest.raises(SourceError, match=rf"1\.jpg.*cannot be decoded: .*{words}|1\.jpg {words}"):
@@ -154,12 +164,14 @@ def test_a_file_that_may_not_be_read_is_named():
     """In a process of its own that gives up its rights after the imports."""
     code = (
         "import os, pathlib, tempfile\n"
+        "from cache_kd.errors import SourceError\n"
         "from cache_kd.sources.decode import attempt\nfrom cache_kd.sources.source import Decoding\n"
         "file = pathlib.Path(tempfile.mkdtemp()) / '1.png'\nfile.write_bytes(b'x'); file.chmod(0)\n"
-        "file.parent.chmod(0o755); os.setuid(65534)\nprint(attempt(file, Decoding()))"
+        "file.parent.chmod(0o755); os.setuid(65534)\n"
+        "try:\n    attempt(file, Decoding())\nexcept SourceError as fault:\n    print(fault)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "1.png (1 bytes) cannot be decoded: Permission denied" in out
+    assert "1.png cannot be read: Permission denied. It may be whole" in out
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

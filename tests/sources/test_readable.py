@@ -1,5 +1,6 @@
 """Trees with broken files: found once, named, left out, and the same samples ever after."""
 
+import os
 from contextlib import contextmanager
 
 import numpy as np
@@ -105,6 +106,20 @@ def test_another_decoding_or_a_changed_file_is_looked_at_anew(torn, settled, dec
     source = _open(torn, decode=decode or SKIP, progress=listener)
     assert listener.done == 22
     assert ("class_1/04.png" in source.files) == (decode is None)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="there is no file whose reading fails")
+def test_a_file_that_cannot_be_read_now_is_not_taken_for_a_broken_picture(torn):
+    """Its first byte gives EIO, as a disk or a network drive does in a bad moment."""
+    (torn / "train" / "class_2" / "b.png").unlink()
+    (torn / "train" / "class_2" / "b.png").symlink_to("/proc/self/mem")
+    message = r"class_2/b\.png cannot be read: Input/output error\. It may be whole, so it is not left out"
+    with pytest.raises(SourceError, match=message):
+        _open(torn)
+    source = _open(torn, decode=None)
+    with pytest.raises(SourceError, match=message) as refused:
+        source.images(np.array([source.files.index("class_2/b.png"), 0]))
+    assert "--unreadable skip" not in str(refused.value)
 
 
 @pytest.mark.parametrize("mend", ["mended", "removed", "as it was"])
