@@ -68,10 +68,19 @@ class Chain(Composite):
         """Frame, then step by step; see `Recipe.view`."""
         pixels = self.base.view(album, seed, samples, view, device)
         for place, step in enumerate(self.steps):
+            _check_channels(step, pixels.shape[3])
             drawn = words(seed, f"step {place}: {step.name}", samples, view, step.word_count)
             knobs = torch.from_numpy(step.draw(drawn, *pixels.shape[1:3]))
             pixels = _apply(step, pixels, knobs.to(device))
         return pixels
+
+
+def _check_channels(step: Step, channels: int) -> None:
+    if channels not in (1, 3) and not step.takes_any_channels:
+        raise ConfigError(
+            f"The step {step.name!r} takes grey or RGB views; these have {channels} channels. Leave it out, or bring "
+            "the images to one or three channels first."
+        )
 
 
 def _apply(step: Step, pixels: PixelTensor, knobs: KnobTensor) -> PixelTensor:

@@ -22,10 +22,18 @@ class Step(Config, ABC):
     def word_count(self) -> int:
         """32-bit random words that `draw` takes per view."""
 
+    @property
+    def takes_any_channels(self) -> bool:
+        """Whether views may be other than grey or RGB; False where a step knows colours."""
+        return False
+
     @abstractmethod
     def draw(self, words: Words, height: int, width: int) -> Knobs:
         """The knobs of each row, from `word_count` random words each and the size of the views in pixels."""
 
     @abstractmethod
     def apply(self, pixels: PixelTensor, knobs: KnobTensor) -> PixelTensor:
-        """The changed pixels, on the device of both; `pixels`, grey or RGB, are not changed in place."""
+        """The changed pixels, on the device of both; `pixels` are not changed in place.
+
+        They are grey or RGB, unless the step takes any channels.
+        """

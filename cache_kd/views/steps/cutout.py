@@ -29,6 +29,11 @@ class Cutout(Step):
         """Row, column."""
         return 2
 
+    @property
+    def takes_any_channels(self) -> bool:
+        """A square is one on any of them."""
+        return True
+
     def draw(self, words: Words, height: int, width: int) -> Knobs:
         """Every pixel is as likely a centre."""
         return below(words, np.array([height, width]))

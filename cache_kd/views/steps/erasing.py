@@ -45,6 +45,11 @@ class Erasing(Step):
         """Whether to erase, the box, and two for the noise."""
         return 1 + BOX_WORDS + (2 if self.value == "noise" else 0)
 
+    @property
+    def takes_any_channels(self) -> bool:
+        """One value and noise fit them all; three values are checked by `apply`."""
+        return True
+
     def draw(self, words: Words, height: int, width: int) -> Knobs:
         """The first of ten tries that is smaller than the view on both sides, else nothing."""
         sizes = np.tile([height, width], (len(words), 1))
@@ -60,14 +65,14 @@ class Erasing(Step):
         """Whole numbers into the box; noise is made only where it is shown.
 
         Raises:
-            ConfigError: three values for grey views.
+            ConfigError: three values for views that are not RGB.
         """
         inside = in_box(knobs[:, :4], *pixels.shape[1:])
         if self.value == "noise":
             return pixels.masked_scatter(inside.bool(), _noise(knobs, pixels.shape[3]))
         if isinstance(self.value, tuple) and pixels.shape[3] != len(self.value):
             raise ConfigError(
-                f"erasing: value: {list(self.value)} is for RGB views; these have one channel. "
+                f"erasing: value: {list(self.value)} is for the 3 channels of RGB; these views have {pixels.shape[3]}. "
                 "Give one value, or 'noise'."
             )
         fill = torch.tensor(self.value, dtype=torch.uint8, device=pixels.device)

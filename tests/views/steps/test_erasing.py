@@ -84,7 +84,7 @@ def test_noise_differs_by_row_and_is_the_golden_one():
 
 def test_three_values_do_not_fit_grey_pictures(make_pictures):
     step = make_step({"name": "erasing", "value": [1, 2, 3]})
-    with pytest.raises(ConfigError, match=r"value: \[1, 2, 3\] .*Give one value"):
+    with pytest.raises(ConfigError, match=r"value: \[1, 2, 3\] .*views have 1\. Give one value"):
         step.apply(torch.from_numpy(make_pictures(1, channels=1)), torch.zeros(1, 4, dtype=torch.int64))
 
 
