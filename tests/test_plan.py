@@ -55,7 +55,7 @@ def test_the_default_takes_the_smallest_that_nobody_could_tell_from_the_teacher(
     taken = next(price for price in found.prices if price.codec == found.choice.recommended)
     for price in found.prices:
         good = max(price.fidelity.kl[1], price.fidelity.kl[4]) <= 1e-4 and price.worst_cosine >= 0.999
-        assert not (good and price.size.total < taken.size.total)
+        assert not (good and 1.01 * price.size.total < taken.size.total)
         assert good or price is not taken
     assert found.verdict.startswith(f"Take {taken.codec}: {taken.size.total:,} bytes")
 

@@ -15,6 +15,9 @@ DEFAULT_KL = 1e-4
 DEFAULT_TEMPERATURES = (1, 4)
 DEFAULT_COSINE = 0.999
 
+# stores whose rows take the same differ in metadata, float16's and bfloat16's by 32 bytes
+SAME_SIZE = 1.01
+
 
 class Wish(Config):
     """What a store may take and lose.
@@ -60,7 +63,7 @@ class Choice(Config):
         recommended: the codec to take; None where none meets the wish.
         nearest: the one that misses it by the least factor; the recommended one where there is one.
         misses: what the nearest one misses, in words; empty where it meets the wish.
-        front: codecs than which no other is both smaller and truer at `at_tau`, by size.
+        front: codecs than which no other is both as small, to 1 %, and truer at `at_tau`, by size.
     """
 
     recommended: str | None
@@ -70,15 +73,18 @@ class Choice(Config):
 
 
 def choose(prices: Sequence[Price], wish: Wish) -> Choice:
-    """Within a budget alone, the truest at `at_tau`; else the smallest that meets the wish.
+    """Within a budget alone, the truest at `at_tau`; else the smallest that meets the wish, to 1 % of its bytes.
+
+    Of those equally small it is the truest.
 
     Args:
         prices: at least one.
         wish: what the store may take and lose.
     """
-    fitting = [price for price in prices if excess(price, wish) <= 1]
-    only_budget = wish.budget_bytes is not None and wish.max_kl is None
-    best = min(fitting, key=lambda price: _rank(price, wish.at_tau, truest=only_budget), default=None)
+    fitting = [price for price in _by_size(prices, wish.at_tau) if excess(price, wish) <= 1]
+    if wish.budget_bytes is not None and wish.max_kl is None:
+        fitting.sort(key=lambda price: price.fidelity.kl[wish.at_tau])
+    best = next(iter(fitting), None)
     nearest = best or min(prices, key=lambda price: excess(price, wish))
     return Choice(
         recommended=None if best is None else best.codec,
@@ -89,9 +95,9 @@ def choose(prices: Sequence[Price], wish: Wish) -> Choice:
 
 
 def front(prices: Sequence[Price], at_tau: int) -> list[Price]:
-    """The Pareto front of size against KL at `at_tau`, by size: none is as small and as true; of equals, the first."""
+    """The Pareto front of size, to 1 %, against KL at `at_tau`: none is as small and as true; of equals, the first."""
     kept: list[Price] = []
-    for price in sorted(prices, key=lambda each: _rank(each, at_tau, truest=False)):
+    for price in _by_size(prices, at_tau):
         if not kept or price.fidelity.kl[at_tau] < kept[-1].fidelity.kl[at_tau]:
             kept.append(price)
     return kept
@@ -117,6 +123,11 @@ def _ratios(price: Price, wish: Wish) -> dict[str, float]:
     return ratios
 
 
-def _rank(price: Price, at_tau: int, *, truest: bool) -> tuple[float, float]:
-    size, kl = float(price.size.total), price.fidelity.kl[at_tau]
-    return (kl, size) if truest else (size, kl)
+def _by_size(prices: Sequence[Price], at_tau: int) -> list[Price]:
+    """The smallest first; whatever is within 1 % of the smallest of its like is as small, and the truer comes first."""
+    like: dict[int, int] = {}  # the smallest size that counts as the same, of each size
+    smallest = 0
+    for size in sorted(price.size.total for price in prices):
+        smallest = smallest if size <= SAME_SIZE * smallest else size
+        like[size] = smallest
+    return sorted(prices, key=lambda price: (like[price.size.total], price.fidelity.kl[at_tau], price.size.total))

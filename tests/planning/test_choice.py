@@ -84,6 +84,17 @@ def test_a_codec_that_training_would_refuse_is_never_taken(make_price):
     assert choose([turned, make_price("float16", 45, 1e-8)], Wish(max_kl=1e-4)).recommended == "float16"
 
 
+@pytest.mark.parametrize("names", [("bfloat16", "float16"), ("float16", "bfloat16")], ids=" then ".join)
+def test_of_two_that_differ_by_metadata_alone_the_truer_is_taken_and_stands_on_the_front(make_price, names):
+    both = {"bfloat16": make_price("bfloat16", 999_968, 1.2e-5), "float16": make_price("float16", 1_000_000, 1.8e-7)}
+    choice = choose([both[name] for name in names], Wish())
+    assert choice.recommended == "float16"
+    assert choice.front == ("float16",)
+    further = make_price("float16", 1_020_000, 1.8e-7)
+    assert choose([both["bfloat16"], further], Wish()).recommended == "bfloat16"
+    assert len(front([both["bfloat16"], further], 4)) == 2
+
+
 def test_the_temperature_that_counts_decides():
     cold = Fidelity(rows=1, kl={1: 1e-3, 4: 1e-6}, top1=1.0, largest_error=0.0, std_error=0.0)
     warm = cold.model_copy(update={"kl": {1: 1e-6, 4: 1e-3}})
@@ -113,7 +124,7 @@ def test_what_is_taken_meets_every_limit_and_nothing_better_does(all_prices, wis
     if wish.budget_bytes is not None and wish.max_kl is None:
         assert all(best.fidelity.kl[wish.at_tau] <= price.fidelity.kl[wish.at_tau] for price in fitting)
     else:
-        assert all(best.size.total <= price.size.total for price in fitting)
+        assert all(best.size.total <= 1.01 * price.size.total for price in fitting)
 
 
 @given(prices(), st.tuples(SIZES, SIZES), st.tuples(LIMITS, LIMITS))
@@ -124,16 +135,17 @@ def test_more_bytes_never_cost_truth_and_more_kl_never_costs_bytes(all_prices, b
         assert by_name[loose].fidelity.kl[4] <= by_name[tight].fidelity.kl[4]
     tight, loose = (choose(all_prices, Wish(max_kl=limit)).recommended for limit in sorted(limits))
     if tight is not None:
-        assert by_name[loose].size.total <= by_name[tight].size.total
+        assert by_name[loose].size.total <= 1.01 * by_name[tight].size.total
 
 
 @given(prices(), st.sampled_from([1, 2, 4]))
 def test_whoever_is_not_on_the_front_is_beaten_by_one_who_is(all_prices, at_tau):
     on_front = front(all_prices, at_tau)
 
-    def beats(one, other):
-        return one.size.total <= other.size.total and one.fidelity.kl[at_tau] <= other.fidelity.kl[at_tau]
+    def beats(one, other, slack=1.0):
+        small = one.size.total <= slack * other.size.total
+        return small and one.fidelity.kl[at_tau] <= other.fidelity.kl[at_tau]
 
     for price in all_prices:
-        assert any(beats(better, price) for better in on_front)
+        assert any(beats(better, price, slack=1.01) for better in on_front)
     assert not any(beats(one, other) for one in on_front for other in on_front if one is not other)
