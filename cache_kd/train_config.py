@@ -129,7 +129,8 @@ class TrainConfig(Composition):
         if self.label_smoothing and self.base and all(not each.hard_weight for each in self.over(self.epochs)):
             raise ValueError(
                 f"label_smoothing is {self.label_smoothing:g}, but the hard_weight of {self.label} is 0 in every "
-                "epoch: there is no cross-entropy with smoothed labels; leave label_smoothing out, or set hard_weight above 0"
+                "epoch: there is no cross-entropy with smoothed labels; leave label_smoothing out, or set hard_weight "
+                "above 0"
             )
         if self.order.window and not self.store:
             raise ValueError("order.window counts a store's chunks; pass --store PATH, or leave it out")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
 
 from cache_kd import Method, OpenStore, make_method, open_store, training_loss
+from cache_kd.distill import needs_of
 from cache_kd.models.zoo import build
 
 
@@ -71,6 +72,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("student.pt"))
     options = parser.parse_args()
 
+    method = make_method(options.method)
+    needs = needs_of(method)
+    if needs.head or needs.parameters:
+        raise SystemExit(
+            f"{method.name} brings weights of its own; only kdcache train --method {method.name} trains them."
+        )
     torch.manual_seed(0)
     store = open_store(options.store)
     student = build("resnet8", classes=store.manifest.classes, channels=store.source.channels)
@@ -85,7 +92,7 @@ def main() -> None:
             report_to="none",
             disable_tqdm=True,
         )
-        Distiller(student, arguments, store, make_method(options.method)).train()
+        Distiller(student, arguments, store, method).train()
     torch.save(student.state_dict(), options.out)
 
 

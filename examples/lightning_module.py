@@ -14,17 +14,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from cache_kd import OpenStore, make_method, open_store, training_loss
+from cache_kd import Method, OpenStore, make_method, open_store, training_loss
+from cache_kd.distill import needs_of
 from cache_kd.models.zoo import build
 
 
 class Distilled(lightning.LightningModule):
     """A student that learns from a store."""
 
-    def __init__(self, store: OpenStore, method: str) -> None:
+    def __init__(self, store: OpenStore, method: Method) -> None:
         super().__init__()
         self.store = store
-        self.method = make_method(method)
+        self.method = method
         self.student = build("resnet8", classes=store.manifest.classes, channels=store.source.channels)
 
     def train_dataloader(self) -> DataLoader:
@@ -58,8 +59,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("student.pt"))
     options = parser.parse_args()
 
+    method = make_method(options.method)
+    needs = needs_of(method)
+    if needs.head or needs.parameters:
+        raise SystemExit(
+            f"{method.name} brings weights of its own; only kdcache train --method {method.name} trains them."
+        )
     lightning.seed_everything(0)
-    module = Distilled(open_store(options.store), options.method)
+    module = Distilled(open_store(options.store), method)
     trainer = lightning.Trainer(
         max_epochs=options.epochs,
         reload_dataloaders_every_n_epochs=1,  # every epoch shows other views

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from cache_kd import make_method, open_store, training_loss
+from cache_kd.distill import needs_of
 from cache_kd.models.zoo import build
 
 
@@ -21,6 +22,11 @@ def main() -> None:
     torch.manual_seed(0)
     store = open_store(options.store)
     method = make_method(options.method)
+    needs = needs_of(method)
+    if needs.head or needs.parameters:
+        raise SystemExit(
+            f"{method.name} brings weights of its own; only kdcache train --method {method.name} trains them."
+        )
     # any torch.nn.Module from images [batch, channels, height, width] to logits [batch, classes]
     student = build("resnet8", classes=store.manifest.classes, channels=store.source.channels).to(device)
     optimiser = torch.optim.SGD(student.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)

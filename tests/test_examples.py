@@ -66,6 +66,18 @@ def test_other_loops_train_the_same_student(stores, trained, tmp_path, name, ext
     assert distance(trained, torch.load(tmp_path / "student.pt", weights_only=True)) < ROUNDING
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("method", ["dhkd", "ctkd"])
+def test_an_example_refuses_a_method_whose_own_weights_it_would_not_train(stores, tmp_path, monkeypatch, name, method):
+    for extra in {"lightning_module": ["lightning"], "hugging_face_trainer": ["transformers"]}.get(name, []):
+        pytest.importorskip(extra)
+    out = tmp_path / "student.pt"
+    monkeypatch.setattr(sys, "argv", [name, str(stores["float16"]), "--method", method, "--out", str(out)])
+    with pytest.raises(SystemExit, match=f"{method} brings weights of its own; only kdcache train --method {method}"):
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    assert not out.exists()
+
+
 def test_every_example_says_how_it_is_run_and_what_it_needs():
     assert len(NAMES) == 3
     for name in NAMES:

@@ -23,8 +23,14 @@ def training_loss(
         label_smoothing: share of the label's probability that is spread over all classes, 0 to 1.
 
     Raises:
-        ConfigError: as `per_sample_loss`.
+        ConfigError: as `per_sample_loss`, or the method has a head of its own.
     """
+    if method.head is not None:
+        raise ConfigError(
+            f"{method.name} has a second head: its terms see that head's logits, the labels those of the student; on "
+            "one set of logits it is another method. Train with kdcache train, or add hard_weight x the cross-entropy "
+            "of the student's logits and soft_weight x per_sample_loss of the head's."
+        )
     soft = per_sample_loss(method, student, teacher, labels)
     hard = hard_loss(student, labels, label_smoothing)
     return method.hard_weight * hard + method.soft_weight * soft

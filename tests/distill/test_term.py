@@ -58,6 +58,21 @@ def test_the_training_loss_weighs_labels_against_teacher():
     assert hard_loss(STUDENT, LABELS)[1].item() == pytest.approx(torch.tensor(3.0).log().item())
 
 
+def test_the_training_loss_weighs_mixed_labels_too():
+    mixed = torch.tensor([[0.5, 0.5, 0.0], [0.0, 0.0, 1.0]])
+    expected = 0.25 * hard_loss(STUDENT, mixed) + 3.0 * per_sample_loss(METHOD, STUDENT, TEACHER, LABELS)
+    torch.testing.assert_close(training_loss(METHOD, STUDENT, TEACHER, mixed), expected)
+
+
+def test_a_training_loss_of_one_set_of_logits_is_no_method_of_two_heads():
+    two = replace(METHOD, head=torch.nn.Linear)
+    with pytest.raises(ConfigError, match=r"some has a second head: .* kdcache train"):
+        training_loss(two, STUDENT, TEACHER, LABELS)
+    assert torch.equal(
+        per_sample_loss(two, STUDENT, TEACHER, LABELS), per_sample_loss(METHOD, STUDENT, TEACHER, LABELS)
+    )
+
+
 def test_the_temperature_sees_the_refined_teacher():
     seen = []
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cache_kd.distill import Method, compose, needs_of, per_sample_loss, training_loss, with_roles
+from cache_kd.distill import Method, compose, needs_of, per_sample_loss, with_roles
 from cache_kd.errors import ConfigError
 from cache_kd.methods import make_method, names
 
@@ -62,7 +62,6 @@ def test_one_finite_loss_per_sample_that_is_not_negative(method, draw):
     student, teacher, labels = draw(views=method.views)
     assert_finite(method, student, teacher, labels)
     assert (per_sample_loss(method, student, teacher, labels) >= 0).all()
-    assert (training_loss(method, student, teacher, labels) >= 0).all()
 
 
 @every(SETTINGS)
@@ -70,7 +69,7 @@ def test_the_gradient_reaches_the_student_and_never_the_teacher(method, draw):
     student, teacher, labels = draw(views=method.views)
     student.requires_grad_()
     teacher.requires_grad_()
-    training_loss(method, student, teacher, labels).sum().backward()
+    per_sample_loss(method, student, teacher, labels).sum().backward()
     assert student.grad.abs().sum() > 0
     assert teacher.grad is None
 
@@ -200,16 +199,16 @@ def test_narrow_inputs_are_computed_in_float32(method, dtype, draw):
 @every(SETTINGS)
 def test_autocast_does_not_narrow_the_loss(method, draw):
     batch = draw(views=method.views, dtype=torch.float32)
-    expected = training_loss(method, *batch)
+    expected = per_sample_loss(method, *batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        torch.testing.assert_close(training_loss(method, *batch), expected, rtol=0, atol=0)
+        torch.testing.assert_close(per_sample_loss(method, *batch), expected, rtol=0, atol=0)
 
 
 @every(SETTINGS)
 def test_the_inputs_stay_as_they_are(method, draw):
     student, teacher, labels = draw(views=method.views)
     before = student.clone(), teacher.clone(), labels.clone()
-    training_loss(method, student, teacher, labels)
+    per_sample_loss(method, student, teacher, labels)
     assert all(torch.equal(now, then) for now, then in zip((student, teacher, labels), before, strict=True))
 
 
@@ -228,13 +227,10 @@ def test_mixed_labels_are_taken_or_refused_by_name(method, draw):
     mixed = 0.7 * torch.eye(10).double()[labels] + 0.3 * torch.eye(10).double()[labels.roll(1)]
     if needs_of(method).label:
         with pytest.raises(ConfigError, match=f"{method.name} needs the one label of each sample; these are mixed"):
-            training_loss(method, student, teacher, mixed)
+            per_sample_loss(method, student, teacher, mixed)
     else:
         soft = per_sample_loss(method, student, teacher, mixed)
         assert torch.equal(soft, per_sample_loss(method, student, teacher, labels))
-        hard = -(mixed * student.log_softmax(-1)).sum(-1)
-        whole = training_loss(method, student, teacher, mixed)
-        torch.testing.assert_close(whole, method.hard_weight * hard + method.soft_weight * soft)
 
 
 @every(SETTINGS)
@@ -267,7 +263,7 @@ def test_every_temperature_leaves_every_method_finite_even_where_it_makes_no_sen
 
 COMPILED = """
 import sys, torch
-from cache_kd.distill import training_loss
+from cache_kd.distill import hard_loss, per_sample_loss
 from cache_kd.methods import make_method
 
 generator = torch.Generator().manual_seed(0)
@@ -275,7 +271,7 @@ student, teacher = (3 * torch.randn(8, 10, generator=generator) for _ in range(2
 labels = torch.randint(10, (8,), generator=generator)
 for name, knobs in eval(sys.argv[1]):
     method = make_method(name, **knobs)
-    plainly = lambda s: training_loss(method, s, teacher, labels).mean()
+    plainly = lambda s: (hard_loss(s, labels) + per_sample_loss(method, s, teacher, labels)).mean()
     results = []
     for loss in (torch.compile(plainly, fullgraph=True, backend="aot_eager"), plainly):
         s = student.clone().requires_grad_()
