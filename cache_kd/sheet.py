@@ -13,6 +13,7 @@ from cache_kd.errors import ConfigError, RunError
 from cache_kd.files import write_whole
 from cache_kd.keyed.feistel import permutation
 from cache_kd.progress import Progress, Silent
+from cache_kd.selftest import check_replays
 from cache_kd.sheet_picture import Column, Picture
 from cache_kd.sources import Source, SourceSpec, open_source
 from cache_kd.sources.source import Decoding
@@ -40,7 +41,8 @@ def contact_sheet(config: SheetConfig, progress: Progress | None = None) -> Pict
     factor where they are small. The recipe's JSON, the seed and the data are text entries of the PNG.
 
     Raises:
-        KdCacheError: the recipe or the images cannot be used, or the file cannot be written.
+        KdCacheError: the recipe or the images cannot be used, a function of the user's does not replay, or the file
+            cannot be written.
     """
     if config.out.suffix.lower() != ".png":
         name = config.out.with_suffix(".png")
@@ -48,6 +50,8 @@ def contact_sheet(config: SheetConfig, progress: Progress | None = None) -> Pict
     recipe = make_recipe(config.recipe)
     spec = SourceSpec(data=config.data, root=config.root, split="train", decode=config.decode)
     source = open_source(spec, progress or Silent())
+    if recipe.functions:
+        check_replays(recipe, source, config.seed)
     chosen = permutation(config.seed, "sheet", len(source), 0)[: config.samples]
     named = zip(_classes(source, chosen), chosen.tolist(), strict=True)
     views = [_view(recipe, source, config.seed, chosen, view) for view in range(config.views)]

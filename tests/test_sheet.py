@@ -14,6 +14,12 @@ from cache_kd.sources import SourceSpec, open_source
 from cache_kd.views import make_recipe
 
 SEED = 3
+TURNED = []
+
+
+def turned_by_a_counter(picture):
+    TURNED.append(picture.size)
+    return picture.rotate(90 * (len(TURNED) % 4))
 
 
 @pytest.fixture
@@ -182,3 +188,10 @@ def test_views_of_several_sizes_stand_side_by_side(tree, tmp_path):
     ]
     views = make_recipe(spec).view(open_source(SourceSpec(data=str(tree))), 0, numbers(sheet), 1)
     np.testing.assert_array_equal(tile(tmp_path / "sheet.png", sheet, 1, 2), views[1].numpy())
+
+
+def test_a_sheet_shows_no_views_that_a_dump_would_refuse(images, tmp_path):
+    out = tmp_path / "sheet.png"
+    with pytest.raises(ConfigError, match=r"does not replay.*it keeps state from call to call, in .*TURNED"):
+        draw(f"{__name__}:turned_by_a_counter", images, out)
+    assert not out.exists()
