@@ -27,7 +27,11 @@ SEEDS = 3  # words of a picture: for Python, numpy and torch
 # what seeds a test transform, the same for every picture: it may draw, but depends on the picture alone
 PLAIN_SEEDS = [0] * SEEDS
 
+# of arrays and tensors: 8 bits, or floats that hold k / 255 closely enough to tell it from others
+DTYPES = ("uint8", "float32", "float64")
+
 Transform = Callable[[Image.Image], Any]
+AnyArray = NDArray[Any]
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
 
@@ -150,11 +154,13 @@ def _pixels(returned: Any, who: str) -> View:
     Raises:
         ConfigError: it is not a picture, not of 8 bits, or normalised.
     """
+    if isinstance(returned, torch.Tensor | np.ndarray) and _dtype(returned) not in DTYPES:
+        raise ConfigError(f"{who} returned {_described(returned)}; expected uint8, or floats from 0 to 1.")
     if isinstance(returned, Image.Image):
         if returned.mode not in ("L", "RGB"):
             raise ConfigError(f"{who} returned an image of mode {returned.mode}; end with .convert('RGB').")
         values = np.asarray(returned)
-    elif isinstance(returned, torch.Tensor) and returned.device.type == "cpu" and returned.dim() == 3:
+    elif isinstance(returned, torch.Tensor) and _is_plain(returned):
         values = returned.detach().permute(1, 2, 0).numpy()
     elif isinstance(returned, np.ndarray):
         values = returned
@@ -167,11 +173,11 @@ def _pixels(returned: Any, who: str) -> View:
         values = values[:, :, None]
     if values.ndim != 3 or values.shape[2] not in (1, 3) or 0 in values.shape:
         raise ConfigError(f"{who} returned {_described(returned)}; expected 1 or 3 channels of at least one pixel.")
-    if values.dtype in (np.float32, np.float64):
-        return _eight_bits(values, who)
-    if values.dtype != np.uint8:
-        raise ConfigError(f"{who} returned {_described(returned)}; expected uint8, or floats from 0 to 1.")
-    return values
+    return values if values.dtype == np.uint8 else _eight_bits(values, who)
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.layout is torch.strided and tensor.dim() == 3
 
 
 def _eight_bits(values: Floats, who: str) -> View:
@@ -204,8 +210,14 @@ def _stacked(views: list[AnyPicture], places: list[str], who: str, mend: str) ->
 
 def _described(returned: Any) -> str:
     if isinstance(returned, torch.Tensor | np.ndarray):
-        return f"{str(returned.dtype).removeprefix('torch.')} {type(returned).__name__} {list(returned.shape)}"
+        sparse = isinstance(returned, torch.Tensor) and returned.layout is not torch.strided
+        kind = f"sparse {_dtype(returned)}" if sparse else _dtype(returned)
+        return f"{kind} {type(returned).__name__} {list(returned.shape)}"
     return f"{type(returned).__name__}"
+
+
+def _dtype(values: torch.Tensor | AnyArray) -> str:
+    return str(values.dtype).removeprefix("torch.")
 
 
 def _hint(returned: Any) -> str:

@@ -84,5 +84,13 @@ def of_16_bits(picture):
     return np.zeros((8, 8, 3), np.uint16)
 
 
+def of_bfloat16(picture):
+    return torch.zeros(3, 8, 8, dtype=torch.bfloat16)
+
+
+def sparse(picture):
+    return torch.zeros(3, 8, 8, dtype=torch.uint8).to_sparse()
+
+
 def needing_two(picture, label):
     return picture

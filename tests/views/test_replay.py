@@ -152,6 +152,8 @@ def test_test_images_of_several_sizes_need_a_transform(make_pictures):
         ("of_palette", r"mode P.*convert\('RGB'\)"),
         ("four_channels", r"uint8 Tensor \[4, 8, 8\]; expected 1 or 3 channels"),
         ("of_16_bits", r"uint16 ndarray \[8, 8, 3\]; expected uint8"),
+        ("of_bfloat16", r"bfloat16 Tensor \[3, 8, 8\]; expected uint8, or floats from 0 to 1"),
+        ("sparse", r"sparse uint8 Tensor \[3, 8, 8\]; expected one picture"),
     ],
 )
 def test_what_gives_no_picture_is_refused_by_name(name, words_of_it, album, make_pictures):
