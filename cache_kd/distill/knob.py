@@ -8,9 +8,10 @@ from pydantic import Field
 
 from cache_kd.schedule import Course
 
+LEAST = 1e-4  # times its square a loss is still a number that teaches
 MOST = 1e12  # squared it is still a float32
 
-Positive = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False)]  # a temperature
+Positive = Annotated[float, Field(ge=LEAST, le=MOST, allow_inf_nan=False)]  # a temperature
 NonNegative = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]  # a weight or an exponent
 Fraction = Annotated[float, Field(gt=0, lt=1)]  # a probability that is neither impossible nor certain
 Finite = Annotated[float, Field(allow_inf_nan=False)]  # either sign

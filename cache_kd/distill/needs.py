@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cache_kd.distill.learned import modules_of
 from cache_kd.distill.term import Method, term_loss
+from cache_kd.errors import ConfigError
 
 # 64 rows of 7 classes, teacher right on half: enough for a rule that acts on wrong rows, or on few, to show
 ROWS, CLASSES = 64, 7
@@ -36,7 +37,6 @@ class Needs:
         return ", ".join(word for word in words if word)
 
 
-@lru_cache(maxsize=256)
 def needs_of(method: Method) -> Needs:
     """What the terms of `method` read.
 
@@ -46,26 +46,10 @@ def needs_of(method: Method) -> Needs:
     Raises:
         ConfigError: a role gives another shape than the one that its type says.
     """
-    student, teacher, others, labels = _rows(method)
-    # all but the last row of each view are exchanged; whoever looks only at its own row sees no difference there
-    kept = torch.zeros(ROWS, 1, dtype=torch.bool, device=labels.device)
-    kept[[ROWS // 2 - 1, ROWS - 1]] = True
     try:
-        once = _per_sample(method, student, teacher, labels)
-        in_company = _per_sample(method, student.where(kept, others), teacher.where(kept, others.flip(0)), labels)
-        reads_teacher = _differ(once, _per_sample(method, student, others, labels))
-        reads_label = _differ(once, _per_sample(method, student, teacher, (labels + 1) % CLASSES))
-        reads_batch = _differ(once[kept[:, 0]], in_company[kept[:, 0]])
-    except (RuntimeError, IndexError):
-        reads_teacher = reads_label = reads_batch = True
-    return Needs(
-        teacher=reads_teacher,
-        label=reads_label,
-        batch=reads_batch,
-        views=method.views,
-        head=method.head is not None,
-        parameters=bool(modules_of(method)),
-    )
+        return _remembered(method)
+    except TypeError:  # a role that is not hashable, as a plain dataclass is not
+        return _asked(method)
 
 
 def reads_student(method: Method) -> bool:
@@ -77,6 +61,35 @@ def reads_student(method: Method) -> bool:
             for term in method.terms
         ]
     return any(_differ(first.teacher, second.teacher) for first, second in pairs)
+
+
+@lru_cache(maxsize=256)
+def _remembered(method: Method) -> Needs:
+    return _asked(method)
+
+
+def _asked(method: Method) -> Needs:
+    student, teacher, others, labels = _rows(method)
+    # two rows of eight are kept, one with a right teacher; whoever looks only at its own row sees no difference there
+    kept = (torch.arange(ROWS, device=labels.device) % 8 % 7 == 0)[:, None]
+    try:
+        once = _per_sample(method, student, teacher, labels)
+        in_company = _per_sample(method, student.where(kept, others), teacher.where(kept, others.flip(0)), labels)
+        reads_teacher = _differ(once, _per_sample(method, student, others, labels))
+        reads_label = _differ(once, _per_sample(method, student, teacher, (labels + 1) % CLASSES))
+        reads_batch = _differ(once[kept[:, 0]], in_company[kept[:, 0]])
+    except ConfigError:
+        raise
+    except Exception:  # whatever a role of yours raises over rows that it was not made for
+        reads_teacher = reads_label = reads_batch = True
+    return Needs(
+        teacher=reads_teacher,
+        label=reads_label,
+        batch=reads_batch,
+        views=method.views,
+        head=method.head is not None,
+        parameters=bool(modules_of(method)),
+    )
 
 
 def _rows(method: Method) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -98,5 +111,7 @@ def _per_sample(method: Method, student: Tensor, teacher: Tensor, labels: Tensor
 
 
 def _differ(first: Tensor, second: Tensor) -> bool:
-    # 1e-9: rounding of a sum over the batch moves with its order; a rule that matters moves more
-    return not torch.allclose(first, second, rtol=1e-9, atol=1e-12)
+    # 1e-9: rounding of a sum over the batch moves with its order; a rule that matters moves more. What is near zero is
+    # so beside the largest: all of a loss is small at a low temperature
+    largest = max(first.abs().max().item(), second.abs().max().item())
+    return not torch.allclose(first, second, rtol=1e-9, atol=1e-12 * largest)

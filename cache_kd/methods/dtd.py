@@ -7,6 +7,7 @@ from cache_kd.distill import Method, Temperature, Temperatures, Term
 from cache_kd.distill.divergence import kl
 from cache_kd.distill.knob import NonNegative, Positive
 from cache_kd.distill.refine import keep, probability_shift
+from cache_kd.errors import ConfigError
 from cache_kd.types import Labels, Logits, PerSample
 
 Confusion = Callable[[Logits, Logits], PerSample]  # (student, teacher) -> large where the sample is confusing
@@ -38,11 +39,19 @@ def dtd(
         bias: how far the temperature follows the confusion; 0 is plain KD.
         power: exponent of "flsw".
         similarity: what "flsw" compares.
-        min_tau: floor of the temperature, > 0; without one it can fall below zero.
+        min_tau: floor of the temperature, > 0 and at most tau; without one it can fall below zero.
         shift: correct the teacher first, as `la` does, which makes the paper's full method.
 
     Needs: all logits, the batch's mean of w (a batch of one has t_i = tau); with shift, which is the label's.
+
+    Raises:
+        ConfigError: the floor lies above tau.
     """
+    if min_tau > tau:
+        raise ConfigError(
+            f"dtd: min_tau={min_tau:g} is above tau={tau:g}; expected a floor at or below the mean temperature. "
+            "Lower min_tau, or raise tau."
+        )
     refine = probability_shift if shift else keep
     confusion = cwsm if rule == "cwsm" else flsw(power, similarity)
     term = Term(refine=refine, temperature=following(confusion, tau, bias, min_tau), divergence=kl)

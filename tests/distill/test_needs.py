@@ -1,7 +1,8 @@
 """What a method reads is found by asking it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import pytest
 import torch
 
 from cache_kd.distill import Method, Term, compose, needs_of
@@ -10,6 +11,7 @@ from cache_kd.distill.needs import reads_student
 from cache_kd.distill.refine import keep
 from cache_kd.distill.temperature import Constant
 from cache_kd.methods import make_method, names
+from cache_kd.methods.dtd import cwsm, following
 
 
 def test_a_composition_needs_what_its_parts_need():
@@ -42,6 +44,46 @@ def test_a_method_for_one_number_of_classes_is_taken_to_need_everything():
     term = Term(refine=keep, temperature=Constant(1.0), divergence=weighted)
     needs = needs_of(Method(name="hundred", terms=(term,), hard_weight=1.0, soft_weight=1.0))
     assert (needs.teacher, needs.label, needs.batch) == (True, True, True)
+
+
+@pytest.mark.parametrize("bias", [1.0, 2.0, 5.0])
+def test_a_rule_that_shows_on_few_rows_is_seen(bias):
+    # a floor above the mean temperature holds all rows but the surest
+    term = Term(refine=keep, temperature=following(cwsm, tau=1.0, bias=bias, min_tau=2.0), divergence=kl)
+    assert needs_of(Method(name="floored", terms=(term,), hard_weight=1.0, soft_weight=1.0)).batch
+
+
+def test_a_small_loss_hides_nothing():
+    minute = Term(refine=keep, temperature=Constant(1e-14), divergence=kl)
+    assert needs_of(Method(name="minute", terms=(minute,), hard_weight=1.0, soft_weight=1.0)).teacher
+
+
+def test_whatever_a_role_raises_over_other_classes_it_is_taken_to_need_everything():
+    def for_a_hundred(student, teacher, labels):
+        if student.shape[1] != 100:
+            raise ValueError("made for 100 classes")
+        return kl(student, teacher, labels)
+
+    term = Term(refine=keep, temperature=Constant(1.0), divergence=for_a_hundred)
+    needs = needs_of(Method(name="hundred", terms=(term,), hard_weight=1.0, soft_weight=1.0))
+    assert (needs.teacher, needs.label, needs.batch) == (True, True, True)
+
+
+@dataclass
+class Warm:
+    """A plain dataclass: equal by value and so not hashable."""
+
+    tau: float
+
+    def __call__(self, student, teacher, labels):
+        return Constant(self.tau)(student, teacher, labels)
+
+
+def test_a_role_that_is_not_hashable_is_asked_like_any_other():
+    term = Term(refine=keep, temperature=Warm(2.0), divergence=kl)
+    warm = Method(name="warm", terms=(term, term), hard_weight=1.0, soft_weight=1.0)
+    needs = needs_of(compose(make_method("dkd"), temperature=warm))
+    assert (needs.teacher, needs.label, needs.batch) == (True, True, False)
 
 
 def test_what_a_step_must_bring_is_in_words():
