@@ -8,7 +8,7 @@ from pydantic import Field
 
 from cache_kd.errors import StoreMismatch
 from cache_kd.exchange.import_store import ImportResult
-from cache_kd.exchange.logits_file import LogitsFormat, read_logits
+from cache_kd.exchange.logits_file import LogitsFormat, demand_finite, read_logits
 from cache_kd.imported import ImportConfig, imported_manifest, open_images, write_imported
 from cache_kd.progress import Progress, Silent
 from cache_kd.rendering import open_renderer
@@ -32,7 +32,7 @@ def import_logits(config: ForeignConfig, progress: Progress | None = None) -> Im
     An interrupted import goes on where it was.
 
     Raises:
-        ModelError: the file does not hold logits, or one that the codec cannot keep.
+        ModelError: the file does not hold logits, or one that is not finite or that the codec cannot keep.
         StoreMismatch: the logits are not of as many samples or classes as the data has, or the store is of others.
         KdCacheError: anything else that a user can mend.
     """
@@ -40,6 +40,8 @@ def import_logits(config: ForeignConfig, progress: Progress | None = None) -> Im
     logits = read_logits(config.logits, config.kind)
     source = open_images(config, progress)
     _demand_fit(config, logits, source)
+    # before there is a store: corrected logits are others, which cannot finish one that was begun with these
+    demand_finite(config.logits, logits)
     recipe = make_recipe(config.recipe)
     renderer = open_renderer({"train": source}, recipe, seed=config.seed, workers=config.workers)
     with config.logits.open("rb") as file:

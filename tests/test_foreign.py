@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cache_kd import open_store
-from cache_kd.errors import ConfigError, KdCacheError, ModelError, StoreMismatch, UnprovenAlignment
+from cache_kd.errors import ConfigError, ModelError, StoreMismatch, UnprovenAlignment
 from cache_kd.exchange.logits_file import read_logits
 from cache_kd.foreign import ForeignConfig, import_logits
 from cache_kd.progress import Silent
@@ -232,6 +232,39 @@ def test_what_holds_no_logits_is_one_sentence(tmp_path):
         assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:Validating sparse")
+@pytest.mark.parametrize("layout", ["to_sparse_coo", "to_sparse_csr"])
+def test_a_tensor_that_is_not_dense_is_named(tmp_path, layout):
+    torch.save(getattr(torch.eye(4), layout)(), tmp_path / "sparse.pt")
+    with pytest.raises(ModelError, match=r"holds a torch.sparse_\w+ tensor; expected a dense one"):
+        read_logits(tmp_path / "sparse.pt", "torch")
+    torch.save(torch.empty(4, 3, device="meta"), tmp_path / "meta.pt")
+    with pytest.raises(ModelError, match="holds a meta tensor"):
+        read_logits(tmp_path / "meta.pt", "torch")
+
+
+def test_a_file_of_another_format_is_known_by_its_first_bytes(logits, tmp_path):
+    saved = torch.from_numpy(logits)
+    np.save(tmp_path / "logits.npy", logits)
+    torch.save(saved, tmp_path / "logits.pt")
+    torch.save(saved, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    torch.save({"logits": Command()}, tmp_path / "objects.pt")
+    with h5py.File(tmp_path / "logits.h5", "w") as file:
+        file["logits"] = logits
+    for name, kind, words in (
+        ("logits.npy", "torch", "what numpy.save writes. Pass --from npy"),
+        ("logits.pt", "npy", "as torch.save writes. Pass --from torch"),
+        ("logits.h5", "npy", "it is HDF5"),
+        ("old.pt", "torch", "of torch before 1.6. Save it again"),
+        ("objects.pt", "torch", "holds more than a tensor"),
+        ("nowhere.pt", "torch", "No such file or directory"),
+        ("", "npy", "Is a directory"),
+    ):
+        with pytest.raises(ModelError, match=words) as caught:
+            read_logits(tmp_path / name, kind)
+        assert not any(advice in str(caught.value) for advice in ("weights_only set", "arbitrary", "mmap"))
+
+
 def test_logits_of_other_data_are_refused_before_anything_is_written(config, logits, tmp_path):
     for saved in (logits[:, :-1], logits[..., :-1]):
         with pytest.raises(StoreMismatch, match=r"has logits of .* row i of each view is sample i"):
@@ -242,7 +275,13 @@ def test_logits_of_other_data_are_refused_before_anything_is_written(config, log
 def test_a_logit_that_is_not_finite_is_named_and_leaves_no_store(config, logits, tmp_path):
     bad = logits.copy()
     bad[1, 300, 4] = np.inf
-    with pytest.raises(ModelError, match=r"train view 1, sample 300, class 4: the teacher's logit is inf"):
+    with pytest.raises(ModelError, match=r"logits.npy, view 1, row 300, class 4: inf; .* Correct the file"):
         import_logits(config(bad))
-    with pytest.raises(KdCacheError, match=r"kdcache import LOGITS --from torch\|npy"):
-        Reader.open(tmp_path / "store")
+    with pytest.raises(ModelError, match=r"logits.npy, row 300, class 4: inf"):
+        import_logits(config(bad[1]))
+    huge = logits[0].astype(np.float64)
+    huge[511, 9] = 1e39
+    with pytest.raises(ModelError, match=r"row 511, class 9: 1e\+39; expected finite float32"):
+        import_logits(config(huge, recipe="none"))
+    assert not (tmp_path / "store").exists()
+    assert import_logits(config()).written_rows == 1024
