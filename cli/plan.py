@@ -112,7 +112,7 @@ def plan(
             ("Cosine of each method's gradient with the exact one", method_table(result.prices, result.choice)),
         ):
             print_table(title, table[0], table[1:], right=table[0][1:])
-        click.echo(f"► recommended, * no other is both smaller and truer at T = {result.at_tau}\n")
+        click.echo(f"► recommended, * no other is as small and truer at T = {result.at_tau}\n")
         for reason in dict.fromkeys(result.refused.values()):
             codecs = ", ".join(codec for codec, why in result.refused.items() if why == reason)
             click.echo(f"Not {codecs}: {reason}\n")

@@ -33,7 +33,7 @@ def draw(prices: Sequence[Price], choice: Choice, wish: Wish, *, title: str) -> 
     steps = [points[name] for name in choice.front]
     axes.plot(*zip(*steps, strict=True), color=FRONT, linewidth=1.2, alpha=0.5, drawstyle="steps-post", zorder=1)
     kinds: list[tuple[str, list[str], dict[str, Any]]] = [
-        ("none is smaller and truer", list(choice.front), {"s": 42, "color": FRONT, "zorder": 3}),
+        ("none is as small and truer", list(choice.front), {"s": 42, "color": FRONT, "zorder": 3}),
         (
             "another is",
             [*points.keys() - {*choice.front}],
