@@ -48,6 +48,15 @@ class Optimiser(Config):
         return self
 
     @model_validator(mode="after")
+    def _betas_have_adamw(self) -> "Optimiser":
+        if self.name == "sgd" and self.betas != type(self).model_fields["betas"].default:
+            raise ValueError(
+                "betas are of adamw, and optimiser.name is 'sgd'; leave them out, or set optimiser.name=adamw and "
+                "optimiser.lr"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> "Optimiser":
         if self.name == "sgd" and self.nesterov and not self.momentum:
             raise ValueError("nesterov looks ahead along the momentum, which is 0; set optimiser.nesterov=false too")

@@ -5,11 +5,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from cache_kd.config import Config
+from cache_kd.config import Config, canonical_json
 
 # of the full value, as torch's OneCycleLR has them
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START / 1e4
+
+# under which names of a schedule its other numbers act, where not under all
+_ACTS_UNDER = {
+    "milestones": ("step",),
+    "gamma": ("step",),
+    "floor": ("cosine",),
+    "warmup_from": ("constant", "cosine", "step"),
+}
 
 
 class Schedule(Config):
@@ -24,7 +32,7 @@ class Schedule(Config):
         warmup_epochs: of a straight line from `warmup_from` to 1, before the rest; for `one-cycle` the length of its
             rise, where 0 means 0.3 of the training.
         warmup_from: factor of the very first step.
-        milestones: epochs after which `step` multiplies by gamma, counted with the warm-up.
+        milestones: epochs after which `step` multiplies by gamma, > 0, counted with the warm-up.
         gamma: what by.
         floor: where `cosine` ends.
 
@@ -35,9 +43,27 @@ class Schedule(Config):
     name: Literal["constant", "cosine", "step", "one-cycle"] = "cosine"
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     warmup_from: Annotated[float, Field(ge=0, le=1)] = 0.0
-    milestones: tuple[float, ...] = ()
+    milestones: tuple[Annotated[float, Field(gt=0)], ...] = ()
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @model_validator(mode="after")
+    def _everything_acts(self) -> "Schedule":
+        for key in self.model_dump(include=set(_ACTS_UNDER), exclude_defaults=True):
+            if self.name not in _ACTS_UNDER[key]:
+                default = canonical_json(type(self).model_fields[key].default)
+                raise ValueError(
+                    f"{key} has no effect where schedule.name is {self.name!r}; set schedule.{key}={default}, or "
+                    f"schedule.name to {' or '.join(map(repr, _ACTS_UNDER[key]))}"
+                )
+        if self.warmup_from and not self.warmup_epochs:
+            raise ValueError("warmup_from has no effect without a warm-up; set schedule.warmup_epochs too")
+        if self.name == "step" and not self.milestones:
+            raise ValueError(
+                "'step' lowers the learning rate at its milestones, and there are none; set schedule.milestones, "
+                "such as [15,25], or schedule.name=constant"
+            )
+        return self
 
     def factor(self, epoch: float, epochs: int) -> float:
         """The factor at `epoch` (fractional, from 0) of `epochs`.
@@ -65,7 +91,7 @@ class Schedule(Config):
         >>> Schedule(name="step", milestones=(15, 30, 40)).unreached(30)
         (30.0, 40.0)
         """
-        return tuple(milestone for milestone in self.milestones if self.name == "step" and milestone >= epochs)
+        return tuple(milestone for milestone in self.milestones if milestone >= epochs)
 
     def _one_cycle(self, epoch: float, epochs: int) -> float:
         rise = self.warmup_epochs or 0.3 * epochs

@@ -72,3 +72,9 @@ def test_adamw_does_not_take_the_learning_rate_of_sgd():
         build(Optimiser, {"name": "adamw"})
     asked = build(Optimiser, {"name": "adamw", "lr": 0.1})
     assert build(Optimiser, asked.model_dump()) == asked
+
+
+def test_betas_are_refused_for_sgd_which_has_none():
+    with pytest.raises(ConfigError, match=r"betas are of adamw, and optimiser\.name is 'sgd'; leave them out"):
+        build(Optimiser, {"betas": [0.5, 0.9]})
+    assert build(Optimiser, Optimiser().model_dump(mode="json")) == Optimiser()

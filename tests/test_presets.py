@@ -54,13 +54,13 @@ def test_an_option_stands_above_a_file_and_a_file_above_a_preset(images, tmp_pat
     ran = CliRunner().invoke(
         main,
         ["train", "--preset", "cifar100", "--config", str(file), "--data", str(images), "--lr", "0.03",
-         "--set", "schedule.milestones=[]", "--device", "cpu", "--out", str(tmp_path / "run")],
+         "--set", "schedule.milestones=[0.5]", "--device", "cpu", "--out", str(tmp_path / "run")],
     )  # fmt: skip
     assert ran.exit_code == 0, ran.output
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["batch_size"] == 64
     assert config["epochs"] == 1
-    assert config["schedule"] == config["schedule"] | {"name": "step", "milestones": []}
+    assert config["schedule"] == config["schedule"] | {"name": "step", "milestones": [0.5]}
     assert [config["optimiser"][name] for name in ("lr", "momentum", "weight_decay")] == [0.03, 0.5, 5e-4]
 
 
@@ -77,6 +77,15 @@ def test_milestones_that_a_short_training_never_comes_to_are_said_once(images, t
     assert ran.exit_code == 0, ran.output
     assert ran.output.count("Not reached by epoch") == bool(said)
     assert said in ran.output
+
+
+def test_another_schedule_than_the_presets_asks_to_empty_its_milestones(images, tmp_path):
+    needed = {"student": "resnet8", "out": tmp_path, "data.data": str(images), "schedule.name": "cosine"}
+    base = preset_named("cifar100").values("resnet8")
+    with pytest.raises(ConfigError, match=r"set schedule\.milestones=\[\]"):
+        load(TrainConfig, None, needed, base=base)
+    config = load(TrainConfig, None, needed | {"schedule.milestones": []}, base=base)
+    assert config.schedule.name == "cosine"
 
 
 def test_an_unknown_preset_is_refused_by_name(images):

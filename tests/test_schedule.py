@@ -2,6 +2,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from cache_kd.config import build
+from cache_kd.errors import ConfigError
 from cache_kd.schedule import Course, Schedule, warm_up
 
 
@@ -46,9 +48,42 @@ def test_steps_multiply_at_each_milestone():
     )
 
 
-def test_only_steps_have_milestones_that_a_training_may_not_come_to():
+def test_milestones_that_a_training_does_not_come_to_are_found():
     assert Schedule(name="step", milestones=(150, 180)).unreached(180) == (180,)
-    assert Schedule(name="cosine", milestones=(150, 180)).unreached(30) == ()
+    assert Schedule(name="cosine").unreached(30) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"name": "step"}, r"there are none; set schedule\.milestones, such as \[15,25\]"),
+        (
+            {"milestones": [1]},
+            r"milestones has no effect where .* 'cosine'; set schedule\.milestones=\[\], or .* 'step'",
+        ),
+        ({"name": "step", "milestones": [3, -1]}, r"milestones\.1: Input should be greater than 0 \(found -1\)"),
+        ({"name": "step", "milestones": [0]}, r"milestones\.0: Input should be greater than 0"),
+        ({"name": "constant", "gamma": 0.5}, r"gamma has no effect where .* 'constant'; set schedule\.gamma=0\.1"),
+        (
+            {"name": "one-cycle", "floor": 0.1},
+            r"floor has no effect where .* 'one-cycle'; .* schedule\.name to 'cosine'",
+        ),
+        (
+            {"name": "one-cycle", "warmup_epochs": 2, "warmup_from": 0.1},
+            r"warmup_from has no effect where .* 'one-cycle'",
+        ),
+        ({"warmup_from": 0.1}, r"without a warm-up; set schedule\.warmup_epochs too"),
+    ],
+)
+def test_a_number_of_a_schedule_that_would_do_nothing_is_refused(asked, message):
+    with pytest.raises(ConfigError, match=message):
+        build(Schedule, asked)
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "step", "one-cycle"])
+def test_a_schedule_is_read_back_with_all_its_numbers(name):
+    schedule = Schedule(name=name, milestones=(2,) if name == "step" else ())
+    assert build(Schedule, schedule.model_dump(mode="json")) == schedule
 
 
 def test_constant_stays():
