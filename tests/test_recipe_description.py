@@ -55,7 +55,7 @@ def test_words_are_explained_part_by_part_with_the_json_of_the_whole():
 
 def test_a_knob_says_what_it_takes():
     knobs = {knob.name: knob for knob in ALL["rrc"].knobs}
-    assert knobs["size"].takes == "integer >= 1"
+    assert knobs["size"].takes == "integer 1 to 16000"
     assert knobs["scale"].takes == "2 of number > 0 and <= 1"
     assert '"pillow-bilinear-width-height/1"' in knobs["resize"].takes
     chain = {knob.name: knob for knob in ALL["chain"].knobs}

@@ -27,6 +27,9 @@ def _is_strength(limits: Any) -> bool:
     return True
 
 
+# of a view or of what is put on it, pixels; `ops.affine` computes in 32 bits up to there
+Side = Annotated[int, Field(ge=1, le=16_000)]
+
 # share of a picture's area
 Share = Annotated[float, Field(gt=0, le=1)]
 ShareLimits = Annotated[tuple[Share, Share], AfterValidator(_ordered)]

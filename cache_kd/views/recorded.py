@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr
 from cache_kd.errors import ConfigError
 from cache_kd.types import Knobs, Pictures, Recorded, RecordedTable, Samples, Sizes, Views, ViewTensor
 from cache_kd.views.frame import sizes_of
+from cache_kd.views.limits import Side
 from cache_kd.views.recipe import CPU, Album, Recipe
 from cache_kd.views.resize import Backend
 from cache_kd.views.squares import boxes_as_squares, centres_as_squares
@@ -42,7 +43,7 @@ class RecordedCrops(Recipe):
 
     name: Literal["recorded"] = "recorded"
     table: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    size: Annotated[int, Field(ge=1)] = 224
+    size: Side = 224
     resize: Backend = "pillow-bilinear-width-height/1"
 
     _boxes: KnobTable | None = PrivateAttr(default=None)

@@ -1,16 +1,15 @@
 """The augmentation of the ImageNet literature: a crop of random area and shape, resized, flipped."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, Pictures, Sizes, Views, Words
 from cache_kd.views.box import BOX_WORDS, box_tries, first_fitting
 from cache_kd.views.frame import Frame
-from cache_kd.views.limits import RatioLimits, ShareLimits
+from cache_kd.views.limits import RatioLimits, ShareLimits, Side
 from cache_kd.views.resize import Backend
 from cache_kd.views.squares import boxes_as_squares, centres_as_squares
 
@@ -33,7 +32,7 @@ class RandomResizedCrop(Frame):
     """
 
     name: Literal["rrc"] = "rrc"
-    size: Annotated[int, Field(ge=1)] = 224
+    size: Side = 224
     scale: ShareLimits = (0.08, 1.0)
     ratio: RatioLimits = (3 / 4, 4 / 3)
     resize: Backend = "pillow-bilinear-width-height/1"

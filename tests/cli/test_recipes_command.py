@@ -35,14 +35,19 @@ def test_the_list_is_there_for_scripts():
     listed = {entry["name"]: entry for entry in json.loads(recipes("--json")[1])}
     assert sorted(listed) == sorted(recipe_names() + step_names())
     assert listed["cutout"]["role"] == "step"
-    assert listed["rrc"]["knobs"][0] == {"name": "size", "takes": "integer >= 1", "required": False, "default": 224}
+    assert listed["rrc"]["knobs"][0] == {
+        "name": "size",
+        "takes": "integer 1 to 16000",
+        "required": False,
+        "default": 224,
+    }
 
 
 def test_words_show_their_parts_and_the_json_of_the_whole():
     code, out, _ = recipes("rrc+cutout")
     assert code == 0
     assert "Improved Regularization" in out
-    assert "integer >= 1" in out
+    assert "integer 1 to 16000" in out
     shown = out.partition("As JSON: ")[2]
     assert make_recipe(json.loads(shown)) == make_recipe("rrc+cutout")
     assert recipes(shown.strip())[1] == out

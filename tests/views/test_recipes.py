@@ -235,3 +235,17 @@ def test_a_digest_is_the_crc32_of_the_bytes():
     assert digests(np.frombuffer(b"123456789", np.uint8).reshape(1, 3, 3, 1))[0] == 0xCBF43926
     mirrored = np.asarray(Image.new("RGB", (4, 4), "red"))[None][:, :, ::-1]
     np.testing.assert_array_equal(digests(mirrored), digests(mirrored.copy()))
+
+
+@pytest.mark.parametrize(
+    ("spec", "words_of_it"),
+    [
+        ({"name": "rrc", "size": 1 << 20}, "size: .*16000"),
+        ({"name": "recorded", "table": "0" * 64, "size": 1 << 20}, "size: .*16000"),
+        ({"name": "chain", "base": "none", "steps": [{"name": "cutout", "size": 1 << 70}]}, "size: .*16000"),
+        ({"name": "cifar", "pad": 1 << 20}, "pad: .*1000"),
+    ],
+)
+def test_sizes_that_no_memory_holds_are_refused_with_the_bound(spec, words_of_it):
+    with pytest.raises(ConfigError, match=words_of_it):
+        make_recipe(spec)

@@ -1,13 +1,13 @@
 """Cutout: a black square somewhere on each view."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 
 from cache_kd.keyed.philox import below
 from cache_kd.types import Knobs, KnobTensor, PixelTensor, Words
+from cache_kd.views.limits import Side
 from cache_kd.views.ops.inside import in_box
 from cache_kd.views.step import Step
 
@@ -22,7 +22,7 @@ class Cutout(Step):
     """
 
     name: Literal["cutout"] = "cutout"
-    size: Annotated[int, Field(ge=1)] = 16  # pixels; the authors' for CIFAR-10, 8 for CIFAR-100
+    size: Side = 16  # pixels; the authors' for CIFAR-10, 8 for CIFAR-100
 
     @property
     def word_count(self) -> int:
