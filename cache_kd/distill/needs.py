@@ -12,6 +12,7 @@ from cache_kd.errors import ConfigError
 
 # 64 rows of 7 classes, teacher right on half: enough for a rule that acts on wrong rows, or on few, to show
 ROWS, CLASSES = 64, 7
+COMPANIES = (0.1, 10.0)  # of rows unsure and sure: a rule with a floor or a ceiling may show in one of them only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +75,13 @@ def _asked(method: Method) -> Needs:
     kept = (torch.arange(ROWS, device=labels.device) % 8 % 7 == 0)[:, None]
     try:
         once = _per_sample(method, student, teacher, labels)
-        in_company = _per_sample(method, student.where(kept, others), teacher.where(kept, others.flip(0)), labels)
+        in_company = [
+            _per_sample(method, student.where(kept, size * others), teacher.where(kept, size * others.flip(0)), labels)
+            for size in COMPANIES
+        ]
         reads_teacher = _differ(once, _per_sample(method, student, others, labels))
         reads_label = _differ(once, _per_sample(method, student, teacher, (labels + 1) % CLASSES))
-        reads_batch = _differ(once[kept[:, 0]], in_company[kept[:, 0]])
+        reads_batch = any(_differ(once[kept[:, 0]], losses[kept[:, 0]]) for losses in in_company)
     except ConfigError:
         raise
     except Exception:  # whatever a role of yours raises over rows that it was not made for
