@@ -5,6 +5,7 @@ from pathlib import Path
 from cache_kd.errors import ConfigError, SourceError, did_you_mean
 from cache_kd.outside import is_outside
 from cache_kd.progress import Progress, Silent
+from cache_kd.sources.listing import is_text
 from cache_kd.sources.preset import PRESETS, ListSplit, Preset, preset_named, preset_of
 from cache_kd.sources.source import SPLITS, Source, SourceSpec
 
@@ -25,6 +26,7 @@ def open_source(spec: SourceSpec, progress: Progress | None = None) -> Source:
         SourceError: nothing is there, or what is there is not labelled images.
         ConfigError: a named function cannot be imported, or a decoder is asked for where there are no files.
     """
+    _check_text(spec)
     if spec.decode is not None and not is_tree(spec):
         splits(spec)  # where nothing is there at all, that is what must be said
         raise ConfigError(
@@ -65,6 +67,7 @@ def splits(spec: SourceSpec) -> tuple[str, ...]:
         SourceError: as for `open_source`.
         ConfigError: a named function cannot be imported.
     """
+    _check_text(spec)
     if _is_hdf5(spec):
         from cache_kd.sources.hdf5 import hdf5_splits
 
@@ -115,6 +118,13 @@ def _open_listed(preset: Preset, listing: ListSplit, spec: SourceSpec, progress:
             f"kdcache data {preset.name} --root {spec.root} says what is missing."
         )
     return source
+
+
+def _check_text(spec: SourceSpec) -> None:
+    """Refuse what a manifest cannot hold: a path in another encoding than UTF-8."""
+    for option, path in (("--data", spec.data), ("--root", spec.root or "")):
+        if not is_text(path):
+            raise SourceError(f"{option} {path!r} is not UTF-8. Rename the file or folder, or name it by a link.")
 
 
 def _is_hdf5(spec: SourceSpec) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from cache_kd.errors import SourceError
 from cache_kd.sources import listing
-from cache_kd.sources.listing import image_files
+from cache_kd.sources.listing import class_folders, image_files
 
 
 @pytest.fixture
@@ -66,3 +66,40 @@ def test_a_folder_that_cannot_be_listed_is_refused(top, monkeypatch):
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(SourceError, match=r"top/a cannot be listed: Permission denied"):
         image_files(top, ["a"])
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_hidden_names_are_no_images_and_no_folders(top, deep):
+    if deep:
+        (top / "a" / "deeper").mkdir()
+        (top / "a" / "deeper" / "0.png").touch()
+    before = image_files(top, ["a", "b"])
+    for name in ("a/._2.png", "a/.hidden/3.png", "b/.ipynb_checkpoints/1-checkpoint.png", "a/deeper/._0.png"):
+        if deep or "deeper" not in name:
+            (top / name).parent.mkdir(exist_ok=True)
+            (top / name).touch()
+    assert image_files(top, ["a", "b"]) == before
+    assert image_files(top / "b", [""]) == (["1.png", "3.webp"],)
+
+
+@pytest.mark.parametrize(
+    ("links", "named"),
+    [({"a/self": "a"}, "a/self"), ({"a/up": "."}, "a/up/a"), ({"a/to_b": "b", "b/to_a": "a"}, "a/to_b/to_a")],
+)
+def test_a_folder_within_itself_is_refused(top, links, named):
+    for link, target in links.items():
+        (top / link).symlink_to(top / target)
+    with pytest.raises(SourceError, match=rf"top/{named} leads back to a folder that it lies in; .* Remove the link"):
+        image_files(top, ["a"])
+
+
+def test_two_links_to_one_folder_beside_them_are_two_folders(top):
+    (top / "a" / "one").symlink_to(top / "b")
+    (top / "a" / "two").symlink_to(top / "b")
+    assert len(image_files(top, ["a"])[0]) == 6
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(top):
+    os.mkdir(os.fsencode(top) + b"/caf\xe9")
+    with pytest.raises(SourceError, match=r"top: the name 'caf\\udce9' is not UTF-8\. Rename the file or its folder"):
+        class_folders(top)

@@ -110,6 +110,16 @@ def test_a_path_that_is_not_there_is_answered_with_the_four_forms(tmp_path):
         open_source(SourceSpec(data=str(tmp_path / "nowhere")))
 
 
+@pytest.mark.parametrize("form", ["tree", "h5", "root"])
+def test_a_path_that_is_no_text_is_refused(tree, make_hdf5, tmp_path, form):
+    name = str(tmp_path / "caf\udce9.h5")
+    (make_hdf5() if form == "h5" else tree).rename(name)
+    spec = SourceSpec(data="cinic-10", root=name) if form == "root" else SourceSpec(data=name)
+    for look in (open_source, splits):
+        with pytest.raises(SourceError, match=r"--\w+ '.*caf\\udce9\.h5' is not UTF-8\. Rename the file or folder"):
+            look(spec)
+
+
 def test_a_misspelt_data_set_is_answered_with_a_guess():
     with pytest.raises(SourceError, match="did you mean 'CIFAR100'"):
         open_source(SourceSpec(data="CIFRA100"))
