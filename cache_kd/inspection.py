@@ -23,7 +23,7 @@ class Inspection(Config):
     manifest: Manifest
     complete: float  # share of the shards that are written, 0 to 1
     bytes: int  # on disk, everything in
-    bytes_per_view: float  # of one row of one view, everything in
+    bytes_per_view: float | None  # of one row of one view, everything in; None of an unfinished store
     teacher_accuracy: float | None  # top-1 on the plain test images; None without them, or where rows are not read
     gradient_cosines: dict[str, float]  # of `PAPERS`, see `faithfulness`; none of an unfinished or a lossless store
 
@@ -46,7 +46,7 @@ def inspect_store(path: Path | str) -> Inspection:
             manifest=manifest,
             complete=reader.complete,
             bytes=size,
-            bytes_per_view=size / _rows_in(manifest),
+            bytes_per_view=size / _rows_in(manifest) if finished else None,
             teacher_accuracy=_accuracy(reader) if finished and "test" in manifest.parts else None,
             gradient_cosines=stored_cosines(reader, methods) if finished else {},
         )
@@ -57,7 +57,7 @@ def _glance(remote: RemoteStore) -> Inspection:
         manifest=remote.manifest,
         complete=remote.complete,
         bytes=remote.bytes,
-        bytes_per_view=remote.bytes / _rows_in(remote.manifest),
+        bytes_per_view=remote.bytes / _rows_in(remote.manifest) if remote.complete == 1 else None,
         teacher_accuracy=None,
         gradient_cosines={},
     )

@@ -36,7 +36,7 @@ def info(path: Path | str, as_json: bool) -> None:
     manifest = seen.manifest
     teacher, recipe = manifest.teacher, dict(manifest.recipe)
     accuracy = (
-        _unknown_accuracy(path)
+        _unknown_accuracy(path, seen)
         if seen.teacher_accuracy is None
         else f"{100 * seen.teacher_accuracy:.2f} % on test images"
     )
@@ -53,7 +53,7 @@ def info(path: Path | str, as_json: bool) -> None:
         ("recipe", f"{recipe.pop('name')} {recipe}, seed {manifest.seed}"),
         ("source", f"{manifest.source.spec['data']}, fingerprint {manifest.parts['train'].fingerprint}"),
         *_decoding(manifest.source),
-        ("codec", f"{_codec(manifest)}, {size(seen.bytes)} on disk, {seen.bytes_per_view:.1f} bytes per view"),
+        ("codec", f"{_codec(manifest)}, {size(seen.bytes)} on disk{_per_view(seen)}"),
         *_costs(seen),
         *_alignment(manifest),
         ("witnesses", f"{witnesses} train views are kept as pixels, to prove the others by"),
@@ -63,8 +63,14 @@ def info(path: Path | str, as_json: bool) -> None:
     print_pairs("", pairs)
 
 
-def _unknown_accuracy(path: Path | str) -> str:
-    return "unknown: no test images" if isinstance(path, Path) else "not read; kdcache pull fetches the rows"
+def _unknown_accuracy(path: Path | str, seen: "Inspection") -> str:
+    if not isinstance(path, Path):
+        return "not read; kdcache pull fetches the rows"
+    return "unknown: no test images" if seen.complete == 1 else "unknown: the dump has not finished"
+
+
+def _per_view(seen: "Inspection") -> str:
+    return "" if seen.bytes_per_view is None else f", {seen.bytes_per_view:.1f} bytes per view"
 
 
 def _codec(manifest: "Manifest") -> str:
