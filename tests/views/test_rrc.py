@@ -124,3 +124,11 @@ def _middle_row(boxes):
 
 def _middle_column(boxes):
     return boxes[:, 1] + boxes[:, 3] / 2
+
+
+@pytest.mark.parametrize("shape", [(1, 8000, 3), (8000, 1, 3)])
+def test_a_test_picture_too_long_to_be_resized_whole_is_refused_by_its_place(shape, make_pictures):
+    pictures = [make_pictures(1, 40, 40)[0], np.zeros(shape, np.uint8)]
+    with pytest.raises(ConfigError, match=r"Test picture 1 of a batch is (1x8000|8000x1) pixels.*at most 1525 times"):
+        RECIPE.evaluate(pictures)
+    assert make_recipe({"name": "rrc", "size": 8}).evaluate(pictures).shape == (2, 8, 8, 3)
