@@ -65,12 +65,19 @@ def print_json(result: Any) -> None:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> None:
-    """A table on stdout; the columns named in `right` are numbers."""
+    """A table on stdout; the columns named in `right` are numbers, no cell of those in `whole` is broken into lines."""
     table = Table(title=title or None, title_justify="left")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in whole
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

@@ -75,7 +75,7 @@ def _print_list(presets: "tuple[Preset, ...]", root: str | None, as_json: bool) 
     if root is not None:
         columns.append("there")
         rows = [[*row, "yes" if is_present(preset, root) else "no"] for row, preset in zip(rows, presets, strict=True)]
-    print_table("", columns, rows, right=("train", "test", "classes"))
+    print_table("", columns, rows, right=("train", "test", "classes"), whole=("data",))
     click.echo("One in full, and how to get it: kdcache data NAME.  Whether it is there: kdcache data NAME --root DATA")
     click.echo("Recipe and normalisation are what dump and train take where none is given; they say so.")
 

@@ -1,6 +1,7 @@
 """The small data sets that torchvision reads into memory, by the names of their classes; nothing is downloaded."""
 
 import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def open_torchvision_set(spec: SourceSpec) -> ArraySource:
     """One split of a torchvision data set that is already below `spec.root`.
 
     Raises:
-        SourceError: no such data set, no root, or the data is not there.
+        SourceError: no such data set, no root, or the data is not there or damaged.
     """
     name = known_set(spec.data)
     if name is None:
@@ -49,8 +50,25 @@ def _load(name: str, root: str, split: str) -> Any:
     chosen = {"train": split == "train"} if "train" in inspect.signature(kind).parameters else {"split": split}
     try:
         return kind(root, download=False, **chosen)
-    except (RuntimeError, OSError) as fault:
+    except ImportError as fault:
+        raise SourceError(f"torchvision cannot read {name} without what it needs: {fault}. Install it.") from None
+    except Exception as fault:  # damage shows as whatever torch, numpy or a decompressor raises
+        said = " ".join(str(fault).split())
+        fetch = f"torchvision.datasets.{name}({root!r}, download=True)"
+        if isinstance(fault, FileNotFoundError) or "download=True" in said:
+            raise SourceError(
+                f"torchvision finds no {name} ({split}) at --root {root}: {said} It must be there already; nothing is "
+                f"downloaded. Fetch it with {fetch}."
+            ) from None
+        # torch goes on to advise the loading of any pickle; the first sentence says what is wrong
+        reason = f"{type(fault).__name__}: {said.partition('. ')[0]}"
+        # a download leaves files alone that are there
         raise SourceError(
-            f"torchvision finds no {name} ({split}) at --root {root}: {' '.join(str(fault).split())} It must be there "
-            f"already; nothing is downloaded. Fetch it with torchvision.datasets.{name}({root!r}, download=True)."
+            f"torchvision cannot read {name} ({split}) at --root {root} ({reason}); {_place(name, root)} is damaged. "
+            f"Delete it first, then fetch it with {fetch}."
         ) from None
+
+
+def _place(name: str, root: str) -> Path:
+    """What holds a data set that torchvision reads without comparing its md5 sum."""
+    return Path(root) / ("usps*.bz2" if name == "USPS" else name)

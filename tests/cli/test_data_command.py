@@ -43,6 +43,12 @@ def test_the_list_holds_every_preset_and_says_what_is_there(kdcache, cinic, monk
         assert cells[-1] == ("yes" if preset.name.startswith("cinic") else "no")
 
 
+def test_the_names_to_type_stay_whole_where_the_table_is_too_wide(kdcache, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = re.findall(r"^│ (\S+) +│", kdcache("data", "--root", "DATA")[1], re.MULTILINE)
+    assert listed == [preset.name for preset in PRESETS]
+
+
 def test_the_list_is_there_for_scripts(kdcache, cinic):
     listed = {entry["name"]: entry for entry in json.loads(kdcache("data", "--root", cinic, "--json")[1])}
     assert list(listed) == [preset.name for preset in PRESETS]

@@ -138,6 +138,31 @@ def test_a_torchvision_set_that_is_not_there_is_not_downloaded(tmp_path):
     assert not list(tmp_path.glob("**/*.gz"))
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut", "legacy"])
+def test_a_damaged_torchvision_set_is_deleted_before_it_is_fetched_again(tmp_path, pictures, damage):
+    """torchvision downloads nothing while the files are there, whatever is in them."""
+    _write_idx(tmp_path / "MNIST" / "raw", pictures)
+    images = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    if damage == "legacy":
+        (tmp_path / "MNIST" / "processed").mkdir()
+        for name in ("training.pt", "test.pt"):
+            (tmp_path / "MNIST" / "processed" / name).write_bytes(b"no pickle")
+    else:
+        images.write_bytes(b"" if damage == "empty" else images.read_bytes()[:-100])
+    with pytest.raises(
+        SourceError, match=r"cannot read MNIST \(train\).*/MNIST is damaged\. Delete it first, then fetch"
+    ):
+        open_source(SourceSpec(data="mnist", root=str(tmp_path)))
+
+
+def test_a_damaged_archive_of_usps_is_named(tmp_path):
+    (tmp_path / "usps.bz2").write_bytes(b"no archive")
+    with pytest.raises(SourceError, match=r"/usps\*\.bz2 is damaged\. Delete it first"):
+        open_source(SourceSpec(data="usps", root=str(tmp_path)))
+    with pytest.raises(SourceError, match=r"finds no USPS \(test\).*Fetch it with"):
+        open_source(SourceSpec(data="usps", root=str(tmp_path), split="test"))
+
+
 def test_a_torchvision_set_needs_its_root():
     with pytest.raises(SourceError, match="needs --root"):
         open_source(SourceSpec(data="CIFAR10"))
