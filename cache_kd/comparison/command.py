@@ -30,6 +30,8 @@ def train_command(config: TrainConfig) -> str:
     'kdcache train --store s --student resnet8 --method kd --out r --set knobs.tau=2.0'
     """
     given = dict(flat(config.model_dump(mode="json", exclude_defaults=True, exclude={"store"})))
+    if config.optimiser.name == "adamw":  # which has no default of it
+        given["optimiser.lr"] = config.optimiser.lr
     words = ["kdcache", "train"]
     for path in config.store:
         words += ["--store", str(path)]

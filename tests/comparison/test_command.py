@@ -16,7 +16,10 @@ RUNS = st.fixed_dictionaries(
     {},
     optional={
         "epochs": st.integers(1, 9),
-        "optimiser": st.fixed_dictionaries({"lr": st.floats(1e-5, 1)}),
+        # 0.1 is the default, which a command leaves out, but for adamw, which has none
+        "optimiser": st.fixed_dictionaries(
+            {"lr": st.floats(1e-5, 1) | st.just(0.1)}, optional={"name": st.sampled_from(["sgd", "adamw"])}
+        ),
         "device": st.just("cpu"),
         "data": st.fixed_dictionaries({"data": st.sampled_from(["my images.h5", "4", "{x}"])}),
         "live_teacher": st.just({"checkpoint": "w's.safetensors"}),
