@@ -33,7 +33,7 @@ from cache_kd.cli.rm import rm
 from cache_kd.cli.schema import schema
 from cache_kd.cli.train import train
 from cache_kd.cli.verify import verify
-from cache_kd.errors import KdCacheError, OtherEnvironment, PixelDrift, UnprovenAlignment
+from cache_kd.errors import KdCacheError, OtherEnvironment, PixelDrift, SeveralWeights, UnprovenAlignment
 
 
 class Commands(click.Group):
@@ -53,7 +53,7 @@ class Commands(click.Group):
 @contextmanager
 def _warnings_in_words() -> Iterator[None]:
     """Say what our own warnings say, without the line of code that other warnings are shown with."""
-    ours = (OtherEnvironment, PixelDrift, UnprovenAlignment)
+    ours = (OtherEnvironment, PixelDrift, SeveralWeights, UnprovenAlignment)
     with warnings.catch_warnings():
         for kind in ours:
             warnings.simplefilter("always", kind)

@@ -122,6 +122,24 @@ def test_the_whole_job_from_the_shell(kdcache, images, tmp_path):
     assert [Path(entry["path"]).name for entry in json.loads(out)] == ["a"]
 
 
+def test_which_of_several_sets_of_weights_is_the_teacher_is_one_sentence_on_stderr(
+    kdcache, images, teacher_weights, tmp_path
+):
+    import torch
+    from safetensors.torch import load_file
+
+    weights = load_file(teacher_weights)
+    torch.save({"model_ema": weights, "model": weights}, tmp_path / "both.pth")
+    code, _, err = kdcache(
+        "dump", "--data", images, "--teacher", "resnet8x0.5", "--checkpoint", tmp_path / "both.pth", "--views", 1,
+        "--normalise", "fashion-mnist", "--store", tmp_path / "store", "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0
+    (sentence,) = [line for line in err.splitlines() if line.startswith("Warning: ")]
+    assert sentence.endswith("both.pth holds several sets of weights: 'model' is taken, 'model_ema' left.")
+    assert "SeveralWeights" not in err
+
+
 def test_a_rounding_of_pixels_is_one_sentence_on_stderr(kdcache, own_store, tmp_path, monkeypatch):
     from cache_kd.views.cifar import Cifar
 
