@@ -55,13 +55,21 @@ def fingerprint_of_files(top: Path, files: Sequence[str], labels: LabelArray, kn
         known_as: the names that count, one per file; `files` themselves where their places are part of the data.
 
     Raises:
-        OSError: a file cannot be read.
+        OSError: a file cannot be read, with its name.
     """
     # by blocks, because a pool keeps about 1 kB for each call that waits
     blocks = [files[start : start + BLOCK] for start in range(0, len(files), BLOCK)]
     with ThreadPoolExecutor(THREADS) as pool:
-        hashes = pool.map(lambda block: b"".join(_hash((top / file).read_bytes()) for file in block), blocks)
+        hashes = pool.map(lambda block: b"".join(_hash(_content(top / file)) for file in block), blocks)
         return _together("files/1", list(known_as), labels, b"".join(hashes))
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as fault:
+        # `open` says the name, `read` does not
+        raise OSError(fault.errno, fault.strerror, str(file)) from None
 
 
 def _hash(content: bytes) -> bytes:

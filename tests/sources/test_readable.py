@@ -120,6 +120,8 @@ def test_a_file_that_cannot_be_read_now_is_not_taken_for_a_broken_picture(torn):
     with pytest.raises(SourceError, match=message) as refused:
         source.images(np.array([source.files.index("class_2/b.png"), 0]))
     assert "--unreadable skip" not in str(refused.value)
+    with pytest.raises(SourceError, match=r"class_2/b\.png cannot be read: Input/output error"):
+        _open(torn, decode=None).fingerprint()
 
 
 @pytest.mark.parametrize("mend", ["mended", "removed", "as it was"])
