@@ -24,32 +24,27 @@ def load(
     kind: type[Some],
     file: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
-    *,
-    base: Mapping[str, Any] | None = None,
 ) -> Some:
-    """Build a config of `kind` from `base`, above it a TOML `file`, above both dotted `overrides`.
+    """Build a config of `kind` from a TOML `file`, above it dotted `overrides`.
 
     Args:
         kind: of config.
         file: any part of it.
         overrides: such as {"views.count": 8}.
-        base: any part of it.
 
     Raises:
         ConfigError: the file cannot be read, a key is unknown, or a value does not fit.
     """
-    return build(kind, gathered(file, overrides, base=base), origin=str(file) if file else "")
+    return build(kind, gathered(file, overrides), origin=str(file) if file else "")
 
 
-def gathered(
-    file: Path | None = None, overrides: Mapping[str, Any] | None = None, *, base: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def gathered(file: Path | None = None, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The values that `load` builds a config from, nested, before they are validated.
 
     Raises:
         ConfigError: the file cannot be read, or a group of values is overridden by a value.
     """
-    values = merged(base or {}, read_toml(file) if file else {})
+    values = read_toml(file) if file else {}
     for key, value in (overrides or {}).items():
         _put(values, key.split("."), value)
     return values

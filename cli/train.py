@@ -243,8 +243,10 @@ def _config(
     for several in ("store", "trust"):
         if not given.get(several):
             given.pop(several, None)
-    base = preset_named(preset).values(given.get("student") or _student_in(config_file)) if preset else None
-    values = gathered(config_file, given, base=base)
+    values = gathered(config_file, given)
+    if preset:
+        student = values.get("student")
+        values = preset_named(preset).beneath(values, student if isinstance(student, str) else None)
     origin = str(config_file) if config_file else ""
     return build(TrainConfig, {"out": _usual_folder(values, origin), **values}, origin=origin)
 
@@ -257,11 +259,3 @@ def _usual_folder(values: Mapping[str, Any], origin: str) -> Path:
     named = {key: values[key] for key in ("method", "refine", "temperature") if key in values}
     method = build(Composition, named, origin=origin).label
     return Path("runs") / f"{values.get('student', 'student')}-{method}-s{values.get('seed', 0)}".replace(":", ".")
-
-
-def _student_in(config_file: Path | None) -> str | None:
-    """Whom a --config names; some presets treat students differently."""
-    from cache_kd.config import read_toml
-
-    named = read_toml(config_file).get("student") if config_file is not None else None
-    return named if isinstance(named, str) else None

@@ -38,7 +38,8 @@ FRIENDS = {
     "errors": set(), "files": set(), "ahead": set(), "behind": set(), "types": set(), "progress": set(),
     "alone": {"disk", "errors"}, "disk": {"errors"}, "config": {"errors"}, "outside": {"errors"},
     "schedule": {"config"}, "device": {"errors"},
-    "parts": set(), "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"}, "environment": {"errors"},
+    "parts": set(), "peak_memory": set(), "shell": set(), "trust": {"errors", "outside"}, "keyed": {"types"},
+    "environment": {"errors"},
     "shared_pixels": {"types"}, "stopping": set(), "synced_norm": {"errors"},
 }  # fmt: skip
 

@@ -6,17 +6,20 @@ import pytest
 from click.testing import CliRunner
 
 from cache_kd.cli.main import main
-from cache_kd.config import load
+from cache_kd.comparison.grid import CompareConfig, cells_of
+from cache_kd.config import build
 from cache_kd.errors import ConfigError
 from cache_kd.models.zoo import names as models
+from cache_kd.optimiser import Optimiser
 from cache_kd.presets import names, preset_named
+from cache_kd.schedule import Schedule
 from cache_kd.train_config import TrainConfig
 
 
 @pytest.mark.parametrize("name", names())
 def test_every_preset_is_part_of_a_configuration(name, images, tmp_path):
-    needed = {"student": "resnet8", "out": tmp_path, "data.data": str(images)}
-    config = load(TrainConfig, None, needed, base=preset_named(name).values("resnet8"))
+    needed = {"student": "resnet8", "out": tmp_path, "data": {"data": str(images)}}
+    config = build(TrainConfig, preset_named(name).beneath(needed, "resnet8"))
     assert config.schedule.warmup_epochs < config.epochs
     assert all(milestone < config.epochs for milestone in config.schedule.milestones)
 
@@ -79,13 +82,28 @@ def test_milestones_that_a_short_training_never_comes_to_are_said_once(images, t
     assert said in ran.output
 
 
-def test_another_schedule_than_the_presets_asks_to_empty_its_milestones(images, tmp_path):
-    needed = {"student": "resnet8", "out": tmp_path, "data.data": str(images), "schedule.name": "cosine"}
-    base = preset_named("cifar100").values("resnet8")
-    with pytest.raises(ConfigError, match=r"set schedule\.milestones=\[\]"):
-        load(TrainConfig, None, needed, base=base)
-    config = load(TrainConfig, None, needed | {"schedule.milestones": []}, base=base)
-    assert config.schedule.name == "cosine"
+@pytest.mark.parametrize("name", names())
+def test_another_schedule_or_optimiser_has_nothing_of_the_presets(name, images, tmp_path):
+    needed = {"student": "resnet8", "out": tmp_path, "data": {"data": str(images)}}
+    schedule = build(TrainConfig, preset_named(name).beneath(needed | {"schedule": {"name": "cosine"}}, "resnet8"))
+    assert schedule.schedule == Schedule(name="cosine")
+    adamw = {"optimiser": {"name": "adamw"}}
+    with pytest.raises(ConfigError, match=r"adamw needs a learning rate of its own"):
+        build(TrainConfig, preset_named(name).beneath(needed | adamw, "resnet8"))
+    adamw["optimiser"]["lr"] = 1e-3
+    optimiser = build(TrainConfig, preset_named(name).beneath(needed | adamw, "resnet8"))
+    assert optimiser.optimiser == Optimiser(name="adamw", lr=1e-3)
+    assert optimiser.schedule.name == preset_named(name).values(None)["schedule"]["name"]
+
+
+def test_a_comparison_takes_another_schedule_than_its_presets_too():
+    grid = CompareConfig(
+        out="cmp", store=("s",), student=("resnet8",), methods=("kd",), seeds=(0,), preset="cifar100",
+        vary={"schedule.name": ["step", "cosine"]},
+    )  # fmt: skip
+    step, cosine = (cell.config.schedule for cell in cells_of(grid))
+    assert step.milestones == (150, 180, 210)
+    assert cosine == Schedule(name="cosine")
 
 
 def test_an_unknown_preset_is_refused_by_name(images):

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from cache_kd.bucket.url import LocalPath
 from cache_kd.composition import Composition
-from cache_kd.config import Config, build, canonical_json, merged
+from cache_kd.config import Config, build, canonical_json
 from cache_kd.errors import ConfigError, did_you_mean
 from cache_kd.presets import preset_named
 from cache_kd.train_config import TrainConfig
@@ -194,9 +194,7 @@ def _runs(config: CompareConfig, store: Path, student: str, method: str) -> Iter
         if (place := _place(key, composition)) is not None
     ]
     for chosen in itertools.product(*axes):
-        recipe = preset_named(config.preset).values(student) if config.preset else {}
-        common = merged(recipe, copy.deepcopy(config.run))
-        values = {**common, "store": (store,), "student": student, "out": config.out}
+        values = {**copy.deepcopy(config.run), "store": (store,), "student": student, "out": config.out}
         live = values.pop("live_teacher", None) or {}
         if method == PLAIN:
             values.pop("published", None)  # the authors' numbers are a method's
@@ -204,6 +202,8 @@ def _runs(config: CompareConfig, store: Path, student: str, method: str) -> Iter
             values["method"] = method
         for _, place, value in chosen:
             _put(values, place, value)
+        if config.preset:
+            values = preset_named(config.preset).beneath(values, student)
         run = build(TrainConfig, values, origin=f"{student}, {method}")
         run.validate_over(run.epochs)
         group = Group(

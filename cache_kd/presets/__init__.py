@@ -1,11 +1,14 @@
 """Recipes of the literature by name: how long, with which batches, optimiser and schedule a student is trained."""
 
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 from cache_kd.config import Config, merged, parse_toml
 from cache_kd.config import build as build_config
 from cache_kd.errors import ConfigError, did_you_mean
+
+NAMED = ("optimiser", "schedule")  # groups whose other values mean what their `name` makes of them
 
 
 class Otherwise(Config):
@@ -37,6 +40,20 @@ class Preset(Config):
             if student is not None and student.lower() in map(str.lower, other.names):
                 values = merged(values, other.config)
         return values
+
+    def beneath(self, given: Mapping[str, Any], student: str | None) -> dict[str, Any]:
+        """`given` above what this preset gives to `student`.
+
+        An optimiser or a schedule of another name is another one: nothing of the preset's stays under it.
+        """
+        values = self.values(student)
+        replaced = {group for group in NAMED if _name_in(given, group) not in (None, values[group]["name"])}
+        return merged({key: value for key, value in values.items() if key not in replaced}, given)
+
+
+def _name_in(given: Mapping[str, Any], group: str) -> Any:
+    inside = given.get(group)
+    return inside.get("name") if isinstance(inside, Mapping) else None
 
 
 def names() -> list[str]:
