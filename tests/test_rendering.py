@@ -103,6 +103,7 @@ def test_few_pictures_or_pictures_in_memory_need_no_workers(tree, images):
     assert sensible_workers(open_source(SourceSpec(data=str(images))), make_recipe("cifar")) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what a process holds for itself")
 def test_a_worker_shares_the_pixels_that_lie_in_memory():
     few, many = (_held_by_a_worker(np.full((count, 1000, 1000, 1), 7, dtype=np.uint8)) for count in (1, 200))

@@ -118,7 +118,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_run_goes_on_from_each_of_its_steps(stores, tmp_path, variant, every):
     """16 steps, ended after each 5th one or so, with states after every step or every third one."""
     changes = VARIANTS[variant] | {"checkpoint_steps": every}

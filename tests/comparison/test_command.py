@@ -67,7 +67,7 @@ def typed(monkeypatch):
 
 
 def test_every_run_of_a_grid_is_its_command(typed):
-    @settings(max_examples=15)
+    @settings(max_examples=6)
     @given(GRIDS)
     def law(values):
         for cell in cells_of(load(CompareConfig, None, values))[:4]:
@@ -77,7 +77,7 @@ def test_every_run_of_a_grid_is_its_command(typed):
 
 
 def test_a_grid_is_its_command(typed):
-    @settings(max_examples=15)
+    @settings(max_examples=6)
     @given(GRIDS)
     def law(values):
         config = load(CompareConfig, None, values)
