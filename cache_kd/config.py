@@ -84,7 +84,7 @@ def parse_value(text: str) -> Any:
     (4, [1, 2], 'cosine')
     """
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:  # no JSON, or a number of more digits than Python reads
         return text
 

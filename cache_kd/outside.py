@@ -44,6 +44,18 @@ def load_function(name: str, *, purpose: str) -> Callable[..., Any]:
     return function  # type: ignore[no-any-return]
 
 
+def line_of(fault: Exception, file: str | None = None) -> str:
+    """The last line on the way to `fault` that stands in `file`, else in a library; "" where the call itself failed.
+
+    Args:
+        fault: caught where a function of the user's was called.
+        file: of the function; None: the one that the call led to.
+    """
+    frames = traceback.extract_tb(fault.__traceback__)[1:]  # the first is the call
+    own = [frame for frame in frames if frame.filename == (file or frames[0].filename)] or frames
+    return f" [{Path(own[-1].filename).name}, line {own[-1].lineno}]" if own else ""
+
+
 def _reason(fault: Exception) -> str:
     """What a module raised while it was imported, and the last line on the way there that is the user's own."""
     if isinstance(fault, SyntaxError):

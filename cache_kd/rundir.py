@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cache_kd.alone import alone_in
+from cache_kd.config import parse_json
 from cache_kd.disk import mending
 from cache_kd.errors import RunError
 from cache_kd.files import write_whole
@@ -201,8 +202,8 @@ def _json(content: Mapping[str, Any]) -> bytes:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as fault:
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError) as fault:
         raise RunError(f"{path} cannot be read: {fault}.") from None
     if not isinstance(content, dict):
         raise RunError(f"{path} holds {type(content).__name__}; expected a JSON object.")

@@ -182,7 +182,7 @@ def test_hdf5_of_something_else_and_newer_exports_are_refused(images, own_file, 
     assert not (tmp_path / "store").exists()
 
 
-@pytest.mark.parametrize("text", [b"[]", b"{}", b"null", b"\xff", b"{", b"9" * 5000])
+@pytest.mark.parametrize("text", [b"[]", b"{}", b"null", b"\xff", b"{", b"9" * 5000, b"[" * 100_000])
 def test_a_manifest_that_is_none_is_refused(own_file, tmp_path, text):
     with h5py.File(own_file, "r+") as file:
         rewrite(file, "manifest", np.array(text, h5py.string_dtype("utf-8", len(text))))

@@ -9,6 +9,7 @@ from typing import Any
 from cache_kd.bucket.pull import Copied, OtherBytes, copy_here
 from cache_kd.bucket.remote import RemoteStore, open_remote
 from cache_kd.cache_folder import cache_folder
+from cache_kd.config import parse_json
 from cache_kd.errors import StoreIncomplete
 from cache_kd.files import write_whole
 from cache_kd.progress import Progress, Silent
@@ -69,7 +70,7 @@ def copy_folder(url: str, store_id: str) -> Path:
 def _remembered(path: Path) -> dict[str, str]:
     """What the last comparison found; nothing where that cannot be read."""
     try:
-        known: Any = json.loads(_notes(path).read_bytes())["e_tags"]
+        known: Any = parse_json(_notes(path).read_bytes())["e_tags"]
         return {str(name): str(e_tag) for name, e_tag in known.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}

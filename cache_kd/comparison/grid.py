@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from cache_kd.bucket.url import LocalPath
-from cache_kd.composition import Composition
+from cache_kd.composition import KNOBS, Composition
 from cache_kd.config import Config, build, canonical_json
 from cache_kd.errors import ConfigError, did_you_mean
 from cache_kd.presets import preset_named
@@ -21,7 +21,6 @@ from cache_kd.train_config import TrainConfig
 
 PLAIN = "ce"  # cross-entropy with the labels alone
 WEIGHTS = ("hard_weight", "soft_weight")  # of a method, but no knobs of its function
-KNOBS = ("knobs", "refine_knobs", "temperature_knobs")  # in which a run has those of its one composition
 
 Whence = Literal["none", "cached", "live"]  # the teacher's logits
 

@@ -7,7 +7,6 @@ file with the parameters of a codec that has some.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from cache_kd.config import parse_json
 from cache_kd.errors import ConfigError, StoreDamaged, StoreError
 from cache_kd.store.arrays import StoredArray, arrays_of
 from cache_kd.store.codec import make_codec
@@ -167,7 +167,7 @@ def _read_manifest(file: h5py.File, path: Path) -> Manifest:
     if text.shape != () or text.dtype.kind != "S":
         raise _damaged(path, f"{MANIFEST!r} is not text")
     try:
-        sealed = json.loads(text[()])
+        sealed = parse_json(text[()])
         if not isinstance(sealed, dict):
             raise ConfigError("it is not a manifest")
         manifest = unseal(sealed, path)

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from cache_kd.config import parse_json
 from cache_kd.errors import ModelError
 from cache_kd.files import write_whole
 from cache_kd.models.state_dict import is_counter, prefixes_of, renamed, state_dict_in
@@ -52,8 +53,8 @@ def read_about(path: Path) -> dict[str, Any]:
         return {}
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
-    except (SafetensorError, OSError, json.JSONDecodeError) as fault:
+            about = parse_json((file.metadata() or {}).get(METADATA_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError) as fault:
         raise ModelError(f"{path} cannot be read as safetensors: {fault}.") from None
     return about if isinstance(about, dict) else {}
 

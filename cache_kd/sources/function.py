@@ -1,11 +1,9 @@
 """Images from a function that the user names: called with the split, it returns arrays or a source."""
 
-import traceback
-from pathlib import Path
 from typing import Any
 
 from cache_kd.errors import KdCacheError, SourceError
-from cache_kd.outside import load_function
+from cache_kd.outside import line_of, load_function
 from cache_kd.sources.arrays import array_source
 from cache_kd.sources.source import SPLITS, Source, SourceSpec
 
@@ -53,13 +51,6 @@ def _call(spec: SourceSpec, split: str) -> Any:
         raise
     except Exception as fault:
         raise SourceError(
-            f"{spec.data}({split!r}) fails: {type(fault).__name__}: {fault}{_origin(fault)}. It is called with "
+            f"{spec.data}({split!r}) fails: {type(fault).__name__}: {fault}{line_of(fault)}. It is called with "
             "'train' or 'test', and returns None for a split that does not exist."
         ) from fault
-
-
-def _origin(fault: Exception) -> str:
-    """The last line of the function's own file on the way to `fault`; none where the call itself failed."""
-    frames = traceback.extract_tb(fault.__traceback__)[1:]  # the first is the call
-    own = [frame for frame in frames if frame.filename == frames[0].filename]
-    return f" [{Path(own[-1].filename).name}, line {own[-1].lineno}]" if own else ""

@@ -3,7 +3,6 @@
 import hashlib
 import inspect
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +16,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from cache_kd.errors import ConfigError
 from cache_kd.keyed.philox import words
-from cache_kd.outside import is_outside, load_function
+from cache_kd.outside import is_outside, line_of, load_function
 from cache_kd.types import AnyPicture, Pictures, Samples, View, Views, ViewTensor
 from cache_kd.views.generators import held_generators, seed_generators
 from cache_kd.views.recipe import CPU, Album, Recipe
@@ -136,7 +135,7 @@ def _view(name: str, transform: Transform, picture: AnyPicture, seed: list[int],
     except Exception as fault:
         raise ConfigError(
             f"{name} fails on {place} ({image.mode}, {image.width}x{image.height} pixels): "
-            f"{type(fault).__name__}: {fault}{_origin(fault, _file(name))}. It is called with one PIL image."
+            f"{type(fault).__name__}: {fault}{line_of(fault, str(_file(name)))}. It is called with one PIL image."
         ) from fault
     return _pixels(returned, f"{name} on {place}")
 
@@ -247,10 +246,3 @@ def _file(name: str) -> Path:
             "process. Write the transform into a file of its own."
         )
     return Path(file)
-
-
-def _origin(fault: Exception, file: Path) -> str:
-    """The last line of the user's own file on the way to `fault`, else of a library; none where the call failed."""
-    frames = traceback.extract_tb(fault.__traceback__)[1:]  # the first is the call
-    own = [frame for frame in frames if frame.filename == str(file)] or frames
-    return f" [{Path(own[-1].filename).name}, line {own[-1].lineno}]" if own else ""

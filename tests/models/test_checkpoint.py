@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from cache_kd.errors import ModelError, SeveralWeights
-from cache_kd.models.checkpoint import fingerprint, load_weights, read_about, save_weights
+from cache_kd.models.checkpoint import METADATA_KEY, fingerprint, load_weights, read_about, save_weights
 from cache_kd.models.zoo import build
 
 
@@ -25,6 +25,12 @@ def test_weights_and_what_they_say_come_back(tmp_path):
     load_weights(other, path)
     assert fingerprint(other) == fingerprint(model(0))
     assert read_about(path) == {"classes": 10}
+
+
+def test_words_nested_too_deep_beside_the_weights_are_refused(tmp_path):
+    save_file({"weight": torch.zeros(1)}, tmp_path / "deep.safetensors", {METADATA_KEY: "[" * 100_000})
+    with pytest.raises(ModelError, match="cannot be read as safetensors: it is nested deeper than Python reads"):
+        read_about(tmp_path / "deep.safetensors")
 
 
 def test_one_changed_weight_changes_the_fingerprint():
