@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -111,6 +112,22 @@ def second_store(dump_config, second_weights, tmp_path_factory) -> Path:
 def own_store(stores, tmp_path) -> Path:
     """A copy of the float16 store that a test may damage."""
     return Path(shutil.copytree(stores["float16"], tmp_path / "store"))
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """A function that writes a module of a user's own; it can be imported by its name, which is given back."""
+    names = []
+
+    def write(name: str, source: str) -> str:
+        (tmp_path / f"{name}.py").write_text(source)
+        names.append(name)
+        return name
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield write
+    for name in names:
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture

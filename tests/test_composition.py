@@ -1,7 +1,5 @@
 """What a student learns, as configuration."""
 
-import sys
-
 import pytest
 import torch
 
@@ -188,8 +186,5 @@ def needy(tau: float):
 
 
 @pytest.fixture
-def own_lender(tmp_path, monkeypatch):
-    (tmp_path / "own_lender.py").write_text(OWN_LENDER)
-    monkeypatch.syspath_prepend(tmp_path)
-    yield "own_lender"
-    sys.modules.pop("own_lender", None)
+def own_lender(own_module):
+    return own_module("own_lender", OWN_LENDER)

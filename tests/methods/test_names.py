@@ -1,7 +1,6 @@
 """Methods are found by name, and whatever does not fit is refused by name."""
 
 import re
-import sys
 
 import pytest
 
@@ -110,11 +109,8 @@ def nothing():
 
 
 @pytest.fixture
-def outside(tmp_path, monkeypatch):
-    (tmp_path / "my_own_methods.py").write_text(OUTSIDE)
-    monkeypatch.syspath_prepend(tmp_path)
-    yield "my_own_methods"
-    sys.modules.pop("my_own_methods", None)
+def outside(own_module):
+    return own_module("my_own_methods", OUTSIDE)
 
 
 def test_a_function_outside_is_a_method_like_any_other(outside):
